@@ -1,0 +1,3 @@
+"""Learning, measuring and using separable representations in JAX."""
+
+__version__ = '0.1.0'
