@@ -1,0 +1,68 @@
+"""What the temperature of a contrastive loss does, on handwritten digits.
+
+Command: python -m jaxsep.main --config=configs/contrastive/contrastive_behaviour.py:small
+    --workdir=runs/contrastive_behaviour
+Metric: test/knn_accuracy, 5 nearest neighbours in the projection space
+Measured: (runner)
+
+full is CIFAR-10 with ResNet-18 (section 5), in-batch negatives in place of the memory bank.
+"""
+
+from configs.defaults import get_defaults
+
+
+def get_config(arg='small'):
+    """The config of one size: smoke, small or full."""
+    config = get_defaults()
+    config.method = 'contrastive/contrastive_behaviour'
+    config.make = dict(
+        loss='softmax',
+        temperature=0.3,
+        num_hard=16,
+        encoder=dict(name='mlp', widths=(256, 128)),
+        projection=(64, 64),
+        augment=dict(
+            affine=dict(rotation=0.0, shear=0.0, scale=(1.0, 1.0), translation=0.125),
+            color=dict(brightness=0.3, contrast=0.0, probability=1.0),
+            noise=dict(std=(0.15, 0.15)),
+            cutout=dict(size=(0.25, 0.25)),
+        ),
+    )
+    config.data = dict(name='digits', test_fraction=0.28)
+    config.batch_size = 128
+    config.num_steps = 1200  # 120 epochs
+    config.optimizer.name = 'adam'
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.schedule = 'constant'
+    config.checkpoint_every = 1200
+    config.log_every = 100
+    config.evals = dict(
+        knn=dict(label='label', output='projection', k=5),
+        sphere=dict(label='label', output='projection'),
+    )
+    if arg == 'smoke':
+        config.make.encoder.widths = (32, 16)
+        config.make.projection = (8,)
+        config.batch_size = 32
+        config.num_steps, config.log_every = 24, 3
+    elif arg == 'full':
+        config.make.encoder = dict(name='resnet18', small_images=True)
+        config.make.projection = (128,)
+        config.make.num_hard = 335
+        config.make.augment = dict(crop=dict(area=(0.2, 1.0)), color=dict(), flip=dict(), grayscale=dict())
+        config.data = dict(name='tfds:cifar10')
+        config.batch_size = 4096
+        config.num_steps = 2_400  # 200 epochs
+        config.optimizer.name = 'sgd'
+        config.optimizer.options = dict(momentum=0.9)
+        config.optimizer.learning_rate = 0.96  # 0.03 at batch 128, in proportion
+        config.optimizer.schedule, config.optimizer.boundaries = 'steps', (0.8, 0.95)
+        config.optimizer.weight_decay = 5e-4
+        config.evals = dict(
+            knn=dict(label='label', output='projection', k=5),
+            sphere=dict(label='label', output='projection'),
+            linear_probe=dict(label='label'),
+        )
+    elif arg != 'small':
+        raise ValueError(f"arg: expected 'smoke', 'small' or 'full', got {arg!r}")
+    return config

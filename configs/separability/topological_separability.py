@@ -1,0 +1,49 @@
+"""A classifier of threes and eights, stopped by the topology of its unlabelled embedding.
+
+Command: python -m jaxsep.main --config=configs/separability/topological_separability.py:small
+    --workdir=runs/topological_separability
+Metric: test/topological_separability, 1 - S on the held-out points
+Measured: (runner)
+
+full is sentence-like features of the user's own: npz:<path> with `features` and `label`.
+"""
+
+from configs.defaults import get_defaults
+
+
+def get_config(arg='small'):
+    """The config of one size: smoke, small or full."""
+    config = get_defaults()
+    config.method = 'separability/topological_separability'
+    config.make = dict(widths=(64, 64, 16), layer_norm=False)
+    config.data = dict(name='digits', classes=(3, 8), test_fraction=0.5)
+    config.batch_size = 32
+    config.num_steps = 150
+    config.optimizer.name = 'adam'
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = 'constant'
+    config.log_every = 5
+    config.eval_every = 5
+    config.checkpoint_every = 50
+    config.evals = dict(
+        topology=dict(label='label', max_points=300), knn=dict(label='label'), accuracy=dict(label='label')
+    )
+    config.evals_while_training = ('topology', 'accuracy')
+    config.select.metric = 'test/persistence_score'
+    config.select.mode = 'min'
+    config.select.use = 'best'
+    if arg == 'smoke':
+        config.make.widths = (16, 8)
+        config.num_steps, config.log_every, config.eval_every = 16, 2, 8
+        config.evals.topology.max_points = 50
+    elif arg == 'full':
+        config.make.widths = (256, 128)
+        config.data = dict(name='tfds:mnist')
+        config.batch_size = 256
+        config.num_steps = 4_700
+        config.log_every, config.eval_every, config.checkpoint_every = 50, 235, 235
+        config.evals.topology.max_points = 2000
+        config.select.patience = 5
+    elif arg != 'small':
+        raise ValueError(f"arg: expected 'smoke', 'small' or 'full', got {arg!r}")
+    return config

@@ -1,0 +1,143 @@
+"""Public data sets that are prepared on disk: `tfds:<name>`, read without TensorFlow."""
+
+import os
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxsep.data.source import Source
+
+PREPARE = (
+    'prepare it once where there is a network and TensorFlow: '
+    "tfds.builder({name!r}, data_dir=..., file_format='array_record').download_and_prepare(); "
+    'then give that data_dir'
+)
+
+
+class Examples:
+    """A split that reads its examples from disk when they are taken.
+
+    Args:
+      examples: a random-access tfds data source of dicts.
+      columns: name here -> name there.
+      integers: the columns that are labels, int32 here.
+    """
+
+    def __init__(self, examples: Any, columns: dict[str, str], integers: frozenset[str]):
+        self.examples, self.columns, self.integers = examples, columns, integers
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def take(self, indices: Int[np.ndarray, 'b']) -> dict[str, np.ndarray]:
+        """The rows at `indices`, read together; `index` is their number."""
+        wanted = [int(i) for i in indices]
+        if wanted and not 0 <= min(wanted) <= max(wanted) < len(self):
+            raise IndexError(f'indices: expected 0 .. {len(self) - 1}, got {wanted}')
+        examples = self.read(wanted or [0])  # of none, one example tells the shapes
+        rows = {}
+        for name, key in self.columns.items():
+            values = np.asarray([example[key] for example in examples])[: len(wanted)]
+            rows[name] = values.astype(np.int32) if name in self.integers else values
+        return rows | {'index': indices.astype(np.int32)}
+
+    def read(self, rows: list[int]) -> list[dict[str, Any]]:
+        """The examples of these rows, fetched together where the files can do that."""
+        try:
+            return list(self.examples.__getitems__(rows))
+        except TypeError:  # tfds.testing.mock_data answers for single rows only
+            return [self.examples[row] for row in rows]
+
+
+def load(
+    name: str,
+    *,
+    train: str = 'train',
+    test: str = 'test',
+    data_dir: str | None = None,
+    image_key: str = 'image',
+    label_key: str = 'label',
+) -> Source:
+    """A data set prepared in array_record format, in TFDS's folder or in `data_dir`.
+
+    Nothing is downloaded. Every feature becomes a column under its own name, except that
+    the image is called `image` and the label `label`; text, nested features and those of varying
+    shape are left aside, since they cannot go to a device. Each ClassLabel is a label column.
+
+    Args:
+      name: as in the TFDS catalogue, perhaps with a config and a version: 'mnist:3.0.1'.
+      train, test: split names, slices such as 'train[:10%]' included.
+      data_dir: folder that holds the prepared data sets; None for TFDS's own.
+      image_key, label_key: the features that become `image` and `label`; where there is
+        none of that name, the column is missing.
+
+    Raises:
+      ValueError: the set is unknown, or not prepared and would need the network, or is
+        stored in a format that only TensorFlow reads.
+    """
+    tfds = import_tfds()
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ImportError, ValueError, OSError) as error:
+        first = str(error).strip().partition('\n')[0]
+        raise ValueError(
+            f'tfds:{name}: {first} Nothing of that name is prepared on disk; '
+            + PREPARE.format(name=name)
+        ) from None
+    names = {}
+    splits = {}
+    for ours, theirs in (('train', train), ('test', test)):
+        examples = open_split(name, builder, theirs)
+        columns, names = describe(tfds, builder.info.features, image_key, label_key)
+        splits[ours] = Examples(examples, columns, frozenset(names))
+    content = ' '.join((builder.info.description or f'tfds:{name}').split()).partition('. ')[0]
+    return Source(splits, names, content)
+
+
+def import_tfds():
+    """tensorflow_datasets, without its remarks about TensorFlow."""
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ValueError(f'tfds: needs the package tensorflow-datasets ({error})') from None
+    return tensorflow_datasets
+
+
+def open_split(name: str, builder: Any, split: str) -> Any:
+    """The random-access examples of a split, or one clear line on why there are none."""
+    try:
+        return builder.as_data_source(split=split)
+    except (NotImplementedError, AssertionError, ValueError, KeyError, OSError) as error:
+        why = str(error).strip().strip('"\'').partition('\n')[0]
+        there = ', '.join(builder.info.splits)
+    if not os.path.isdir(str(builder.data_path)):
+        raise ValueError(
+            f'tfds:{name}: not found in {builder.data_path}, and preparing it needs the network '
+            f'and TensorFlow; {PREPARE.format(name=name)}'
+        )
+    if split.partition('[')[0] not in builder.info.splits:
+        raise ValueError(f'tfds:{name}: no split {split!r}; there is {there}')
+    raise ValueError(
+        f'tfds:{name}: the files in {builder.data_path} cannot be read without TensorFlow '
+        f'({why}); {PREPARE.format(name=name)}'
+    )
+
+
+def describe(
+    tfds: Any, features: Any, image_key: str, label_key: str
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """Columns (name here -> name there) and class names of the label columns."""
+    renamed = {image_key: 'image', label_key: 'label'}
+    columns, labels = {}, {}
+    for key, feature in features.items():
+        column = renamed.get(key, key)
+        if key not in renamed and key in renamed.values():
+            continue
+        fixed = isinstance(feature.shape, tuple) and None not in feature.shape
+        if isinstance(feature, tfds.features.Text) or not fixed:
+            continue
+        columns[column] = key
+        if isinstance(feature, tfds.features.ClassLabel):
+            labels[column] = tuple(feature.names or map(str, range(feature.num_classes)))
+    return columns, labels

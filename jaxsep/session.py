@@ -1,0 +1,208 @@
+"""One run, from a checked config to results: make, train or fit, evaluate, report.
+
+`prepare` does everything that can fail because of wrong input, before anything is
+compiled or written. `execute` does the work.
+"""
+
+import importlib
+import json
+import pathlib
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxsep import catalog, configuration
+from jaxsep.data import batches
+from jaxsep.data.source import Source
+from jaxsep.method import Estimator, Method
+from jaxsep.trainers import checkpoint, loop, optimizer, predict, records, state
+
+
+class Stage(NamedTuple):
+    """One stage of a run, ready to start. A config without stages has one, named ''."""
+
+    name: str
+    config: object
+    source: Source
+    method: Method | Estimator
+    mesh: jax.sharding.Mesh
+    predict: predict.Predict
+
+
+def prepare(config, load_source) -> list[Stage]:
+    """The stages of a config with their data and methods; ValueError for wrong input."""
+    stages = []
+    for name, stage_config in configuration.stage_configs(config):
+        entry = configuration.check(stage_config)
+        source = load_source(**configuration.plain(stage_config.data))
+        num_rows = len(source.splits['train'])
+        batches.check_sizes(num_rows, stage_config.batch_size, 0, 1)
+        mesh = state.make_mesh(stage_config.num_devices)
+        loop.check_divisible(stage_config.batch_size, mesh.size)
+        given = configuration.arguments(entry, stage_config, source, state.AXIS)
+        method = catalog.load(entry.name).make(**given)
+        if isinstance(method, Method):
+            make_optimizer(stage_config)
+            apply = lambda variables, batch, m=method: m.outputs(*variables, batch)  # noqa: E731
+        else:
+            apply = method.outputs
+        run = predict.make_predict(apply, mesh)
+        stages.append(Stage(name, stage_config, source, method, mesh, run))
+    return stages
+
+
+def execute(stages: list[Stage], workdir: pathlib.Path) -> dict[str, float]:
+    """Runs the stages in order and evaluates the last; returns and writes its results."""
+    earlier = None
+    for stage in stages:
+        directory = workdir / stage.name if stage.name else workdir
+        directory.mkdir(parents=True, exist_ok=True)
+        learn = learn_by_fitting if isinstance(stage.method, Estimator) else learn_by_gradient
+        before, after, facts = learn(stage, directory, earlier)
+        earlier = after
+    tables = outputs(stage, after, tuple(stage.source.splits))
+    results = {**facts, **evaluate(stage, tables, tuple(stage.config.evals))}
+    write_json(workdir / 'results.json', results)
+    if stage.config.report:
+        write_report(stage, workdir, results, before, tables['test'])
+    return results
+
+
+def learn_by_gradient(stage: Stage, directory: pathlib.Path, earlier):
+    """Trains; returns the variables before and after, and what is known of the training."""
+    config, train = stage.config, stage.source.splits['train']
+    select = loop.Selection(
+        config.select.metric, config.select.mode, config.select.patience, config.select.min_delta
+    )
+    first = {}
+
+    def initial(fresh):
+        params, taken = state.take_over(fresh.params, earlier[0]) if earlier else (fresh.params, [])
+        extra, _ = state.take_over(fresh.extra, earlier[1]) if earlier else (fresh.extra, [])
+        if earlier:
+            print(f'stage {stage.name}: {len(taken)} of {len(jax.tree.leaves(params))} arrays taken over')
+        first['variables'] = jax.device_get((params, extra))
+        return fresh._replace(params=params, extra=extra)
+
+    def watch(current):
+        tables = outputs(stage, (current.params, current.extra), needed(config.evals_while_training))
+        return evaluate(stage, tables, tuple(config.evals_while_training))
+
+    result = loop.train(
+        stage.method,
+        make_optimizer(config),
+        lambda start: batches.stream(
+            train, seed=config.seed, start_step=start,
+            batch_size=config.batch_size, num_steps=config.num_steps,
+        ),
+        workdir=directory,
+        num_steps=config.num_steps,
+        seed=config.seed,
+        parallel=config.parallel,
+        num_devices=config.num_devices,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        eval_every=config.eval_every,
+        evaluate=watch if config.evals_while_training else None,
+        selection=select,
+        initial=initial,
+    )
+    last = result.state
+    if config.select.use == 'best' and result.best_step is not None:
+        kept = checkpoint.Checkpoints(directory / 'checkpoints', select.metric, select.mode)
+        last, _ = kept.restore(last, result.best_step)
+        kept.close()
+    params = last.params
+    facts = {
+        'step': int(last.step),
+        'seconds': round(result.seconds, 1),
+        'parameters': sum(leaf.size for leaf in jax.tree.leaves(params)),
+    }
+    return first['variables'], (params, last.extra), facts
+
+
+def learn_by_fitting(stage: Stage, directory: pathlib.Path, earlier):
+    """Fits, or reads what was fitted before; nothing is known before fitting."""
+    del earlier
+    train = stage.source.splits['train']
+    data = train.take(np.arange(len(train)))
+    fitted, seconds = checkpoint.fit_once(stage.method, data, stage.config.seed, directory)
+    return None, fitted, {'seconds': round(seconds, 1), 'rows': len(train)}
+
+
+def outputs(stage: Stage, variables, splits) -> dict[str, dict[str, np.ndarray]]:
+    """Named outputs and label columns of the splits, rows aligned."""
+    size = -(-stage.config.eval_batch_size // stage.mesh.size) * stage.mesh.size
+    tables = {}
+    for name in splits:
+        labels = {column: [] for column in stage.source.labels}
+
+        def rows(split, labels=labels):
+            for batch, count in batches.padded_batches(split, size):
+                for column, parts in labels.items():
+                    parts.append(batch[column][:count])
+                yield batch, count
+
+        table = stage.predict(variables, rows(stage.source.splits[name]))
+        tables[name] = {**table, **{c: np.concatenate(parts) for c, parts in labels.items()}}
+    return tables
+
+
+def needed(names) -> tuple[str, ...]:
+    """The splits that evaluations look at."""
+    return tuple(sorted({split for name in names for split in evaluation(name).NEEDS}))
+
+
+def evaluation(name: str):
+    """The module of an evaluation: NEEDS and evaluate(tables, **options)."""
+    return importlib.import_module(f'jaxsep.evals.{name}')
+
+
+def evaluate(stage: Stage, tables, names) -> dict[str, float]:
+    """All named evaluations; keys are prefixed by the split measured, the last it needs."""
+    results = {}
+    for name in names:
+        options = configuration.plain(stage.config.evals[name])
+        found = evaluation(name).evaluate(tables, **options)
+        split = evaluation(name).NEEDS[-1]
+        results |= {f'{split}/{key}': float(value) for key, value in found.items()}
+    return results
+
+
+def make_optimizer(config):
+    """The optimizer of a stage."""
+    return optimizer.make_optimizer(
+        num_steps=config.num_steps, **configuration.plain(config.optimizer)
+    )
+
+
+def write_report(stage: Stage, workdir: pathlib.Path, results, before, after) -> None:
+    """report.html: results, curves, and the separability of the test embeddings."""
+    from jaxsep.report import page
+
+    curves = {}
+    path = workdir / (stage.name or '.') / 'metrics.jsonl'
+    for line in records.read(path) if path.exists() else []:
+        for name, value in line.items():
+            if name != 'step':
+                steps, values = curves.setdefault(name, ([], []))
+                steps.append(line['step'])
+                values.append(value)
+    embeddings = {'after': after['embedding']} if 'embedding' in after else {}
+    if embeddings and before is not None:
+        embeddings = {'before': outputs(stage, before, ('test',))['test']['embedding'], **embeddings}
+    labels = {
+        column: np.asarray(names)[after[column]] for column, names in stage.source.labels.items()
+    }
+    html = page.run_page(stage.config.method, results, curves, embeddings, labels)
+    temporary = workdir / 'report.tmp'
+    temporary.write_text(html)
+    temporary.replace(workdir / 'report.html')
+
+
+def write_json(path: pathlib.Path, content) -> None:
+    """Whole or not at all."""
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(json.dumps(content, indent=2) + '\n')
+    temporary.replace(path)

@@ -1,0 +1,106 @@
+"""What a run writes while it goes: metrics.jsonl, TensorBoard events, a progress line."""
+
+import importlib.util
+import io
+import json
+import pathlib
+import sys
+import time
+from typing import IO
+
+
+class Records:
+    """Appends metrics to <workdir>/metrics.jsonl, and to TensorBoard if it is installed.
+
+    Args:
+      start_step: finished steps. Lines of later steps, written by a run that was
+        stopped before it saved them, are dropped: they will come again.
+    """
+
+    def __init__(self, workdir: pathlib.Path, start_step: int = 0):
+        self._path = pathlib.Path(workdir) / 'metrics.jsonl'
+        self._drop_after(start_step)
+        self._file = self._path.open('a')
+        self._events = None
+        if importlib.util.find_spec('tensorboardX') is not None:
+            from tensorboardX import SummaryWriter
+
+            self._events = SummaryWriter(str(workdir / 'events'), purge_step=start_step + 1)
+
+    def _drop_after(self, step: int) -> None:
+        if not self._path.exists():
+            return
+        lines = read(self._path)
+        kept = [line for line in lines if line['step'] <= step]
+        temporary = self._path.with_suffix('.tmp')
+        temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+        temporary.replace(self._path)
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        self._file.write(json.dumps({'step': step, **metrics}) + '\n')
+        self._file.flush()
+        if self._events is not None:
+            for name, value in metrics.items():
+                self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def read(path: pathlib.Path) -> list[dict]:
+    """The lines of a metrics.jsonl; a last line that was cut off in writing is left out."""
+    lines = []
+    for line in pathlib.Path(path).read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+class Progress:
+    """A bar that redraws itself on a terminal, plain lines in a pipe.
+
+    Shows the step, the share done, metrics, steps per second and the time left.
+    """
+
+    def __init__(self, total: int, stream: IO[str] | io.TextIOBase | None = None):
+        self._total = total
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self.begin(0)
+
+    def begin(self, step: int) -> None:
+        """Rates and times count from here."""
+        self._start, self._began = step, time.monotonic()
+
+    def update(self, step: int, metrics: dict[str, float]) -> None:
+        rate = (step - self._start) / max(time.monotonic() - self._began, 1e-9)
+        left = (self._total - step) / max(rate, 1e-9)
+        numbers = '  '.join(f'{name} {value:.4g}' for name, value in metrics.items())
+        text = f'{step}/{self._total}  {numbers}  {rate:.2f} steps/s  {duration(left)} left'
+        if self._terminal:
+            filled = int(20 * step / max(self._total, 1))
+            self._stream.write('\r\x1b[K' + '█' * filled + '░' * (20 - filled) + ' ' + text)
+        else:
+            self._stream.write(text + '\n')
+        self._stream.flush()
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar."""
+        self._stream.write(('\r\x1b[K' if self._terminal else '') + text + '\n')
+        self._stream.flush()
+
+    def close(self) -> None:
+        if self._terminal:
+            self._stream.write('\n')
+            self._stream.flush()
+
+
+def duration(seconds: float | int) -> str:
+    """75 -> '1:15', 3675 -> '1:01:15'."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'

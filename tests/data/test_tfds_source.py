@@ -1,0 +1,109 @@
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from jaxsep.data.source import load, take_all
+
+
+class Squares(tfds.core.GeneratorBasedBuilder):
+    """Small pictures of one grey level each."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    url_infos = {}  # nothing is downloaded; looking for checksums wants one more package
+
+    def _info(self):
+        features = {
+            'picture': tfds.features.Tensor(shape=(4, 4, 1), dtype=np.uint8),
+            'kind': tfds.features.ClassLabel(names=['even', 'odd']),
+            'weight': tfds.features.Scalar(dtype=np.float32),
+            'caption': tfds.features.Text(),
+            'sound': tfds.features.Tensor(shape=(None,), dtype=np.float32),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), description='Squares.'
+        )
+
+    def _split_generators(self, dl_manager):
+        return {'train': self._generate_examples(6), 'test': self._generate_examples(3)}
+
+    def _generate_examples(self, n):
+        for i in range(n):
+            yield i, {
+                'picture': np.full((4, 4, 1), i, np.uint8), 'kind': i % 2, 'weight': i / 2,
+                'caption': str(i), 'sound': np.zeros(i, np.float32),
+            }  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp('tfds'))
+    Squares(data_dir=path, file_format='array_record').download_and_prepare()
+    return path
+
+
+@pytest.fixture(scope='module')
+def squares(folder):
+    return load('tfds:squares', data_dir=folder, image_key='picture', label_key='kind')
+
+
+def test_a_prepared_set_is_read_without_tensorflow(squares):
+    rows = take_all(squares.splits['train'])
+    assert set(rows) == {'image', 'label', 'weight', 'index'}
+    level = rows['image'][:, 0, 0, 0]
+    assert sorted(level.tolist()) == list(range(6))
+    np.testing.assert_array_equal(rows['label'], level % 2)
+    np.testing.assert_array_equal(rows['weight'], level / 2)
+    assert rows['label'].dtype == np.int32 and rows['image'].dtype == np.uint8
+    assert squares.labels == {'label': ('even', 'odd')}
+    assert 'tensorflow' not in sys.modules
+
+
+def test_rows_come_in_the_order_asked(squares):
+    everything = take_all(squares.splits['train'])['image']
+    taken = squares.splits['train'].take(np.array([4, 1, 4]))
+    np.testing.assert_array_equal(taken['image'], everything[[4, 1, 4]])
+    np.testing.assert_array_equal(taken['index'], [4, 1, 4])
+
+
+def test_taking_nothing_keeps_the_shapes(squares):
+    assert squares.splits['test'].take(np.zeros(0, int))['image'].shape == (0, 4, 4, 1)
+
+
+def test_rows_beyond_the_end_are_refused(squares):
+    with pytest.raises(IndexError, match=r'0 \.\. 2'):
+        squares.splits['test'].take(np.array([3]))
+
+
+def test_slices_and_modifiers_work(folder):
+    source = load(
+        'tfds:squares', data_dir=folder, label_key='kind', train='train[:4]', test='train[4:]',
+        modifiers=({'name': 'label_noise', 'rate': 0.5},),
+    )  # fmt: skip
+    train, test = (take_all(source.splits[s]) for s in ('train', 'test'))
+    assert (len(train['index']), len(test['index'])) == (4, 2)
+    assert (train['label'] != train['label_clean']).sum() == 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'message'),
+    [
+        ('squares', {'test': 'validation'}, "no split 'validation'; there is train, test"),
+        ('mnist', {}, 'needs the network and TensorFlow; prepare it once'),
+        ('no_such_set', {}, 'no_such_set not found'),
+    ],
+)
+def test_what_is_not_on_disk_is_one_clear_line(folder, name, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load(f'tfds:{name}', data_dir=folder, **options)
+    assert '\n' not in str(caught.value)
+
+
+def test_configs_that_name_public_sets_can_be_tried_offline():
+    with tfds.testing.mock_data(num_examples=5):
+        source = load('tfds:mnist')
+        rows = take_all(source.splits['test'])
+    assert rows['image'].shape == (5, 28, 28, 1) and rows['image'].dtype == np.uint8
+    assert rows['label'].dtype == np.int32
+    assert len(source.labels['label']) == 10

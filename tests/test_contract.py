@@ -1,0 +1,259 @@
+"""What every method promises, checked for every method in the tree; nothing is wired by hand.
+
+Each method runs from its smoke config: configs/<family>/<slug>.py:smoke.
+"""
+
+import functools
+import importlib.util
+import json
+import logging
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsep import catalog, configuration, main, session
+from jaxsep.data import batches, source
+from jaxsep.method import Estimator, Method
+from jaxsep.trainers import state as states
+from jaxsep.trainers import step as steps
+
+ROOT = pathlib.Path(__file__).parents[1]
+NAMES = catalog.names()
+
+
+def load_config(name, arg='smoke'):
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'configs' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(arg)
+
+
+def is_estimator(name):
+    return 'Estimator(' in (catalog.METHODS / f'{name}.py').read_text()
+
+
+learning = pytest.mark.parametrize('name', [n for n in NAMES if not is_estimator(n)])
+fitting = pytest.mark.parametrize('name', [n for n in NAMES if is_estimator(n)])
+
+
+class Case:
+    """A method from its smoke config, one batch, and its state on one device."""
+
+    def __init__(self, name):
+        self.name, self.config = name, load_config(name)
+        (self.stage, *_) = session.prepare(self.config, functools.cache(source.load))
+        self.method = self.stage.method
+        self.train = self.stage.source.splits['train']
+        self.batch = self.batch_of(seed=0)
+        self.optimizer = session.make_optimizer(self.config)
+
+    def batch_of(self, seed):
+        stream = batches.stream(self.train, seed=seed, batch_size=self.config.batch_size)
+        batch = next(stream)
+        stream.close()
+        return batch
+
+    def method_with(self, **changed):
+        entry = catalog.describe(self.name)
+        given = configuration.arguments(entry, self.config, self.stage.source, states.AXIS)
+        return catalog.load(self.name).make(**{**given, **changed})
+
+    def state(self, mesh):
+        return states.create(self.method, self.optimizer, 0, self.batch, mesh)
+
+
+@functools.lru_cache(2)
+def case(name):
+    return Case(name)
+
+
+def assert_close(a, b, rtol=1e-4, atol=1e-5):
+    """Leaf by leaf, relative to the largest entry of the leaf: sums are reordered."""
+    for (path, x), y in zip(jax.tree.leaves_with_path(a), jax.tree.leaves(b), strict=True):
+        x, y = (np.asarray(jax.device_get(v)) for v in (x, y))
+        scale = np.abs(y[np.isfinite(y)]).max(initial=1e-3) if y.dtype.kind == 'f' else 0
+        np.testing.assert_allclose(
+            x, y, rtol=rtol, atol=atol * scale, err_msg=jax.tree_util.keystr(path)
+        )
+
+
+def value_and_grad(method):
+    def f(params, extra, batch, key):
+        return jax.value_and_grad(method.loss, has_aux=True)(params, extra, batch, key)
+
+    return f
+
+
+@learning
+def test_loss_is_a_float32_scalar_and_keeps_the_form_of_extra(name):
+    c = case(name)
+    state = c.state(states.make_mesh(1))
+    value, (extra, metrics) = jax.eval_shape(
+        c.method.loss, state.params, state.extra, c.batch, state.key
+    )
+    assert value.shape == () and value.dtype == jnp.float32
+    shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731
+    assert shapes(extra) == shapes(state.extra)
+    assert all(m.shape == () for m in metrics.values())
+    refreshed = jax.eval_shape(c.method.refresh, state.params, extra, jnp.int32(1))
+    assert shapes(refreshed) == shapes(state.extra)
+
+
+@learning
+def test_eager_and_jit_agree(name):
+    c = case(name)
+    state = c.state(states.make_mesh(1))
+    batch = jax.tree.map(jnp.asarray, c.batch)
+    eager, _ = c.method.loss(state.params, state.extra, batch, state.key)
+    jitted, _ = jax.jit(c.method.loss)(state.params, state.extra, batch, state.key)
+    np.testing.assert_allclose(eager, jitted, rtol=1e-4)
+
+
+@learning
+@pytest.mark.parametrize('parallel', ['jit', 'pmap'])
+def test_one_device_and_eight_agree_in_value_gradient_and_state(name, parallel):
+    c = case(name)
+    if parallel == 'pmap' and 'axis_name' not in catalog.describe(name).keywords:
+        pytest.skip('make takes no axis_name: refused under pmap by configuration.check')
+    one, many = states.make_mesh(1), states.make_mesh(8)
+    state = c.state(one)
+    grad = value_and_grad(c.method)
+    arguments = (state.params, state.extra, states.place(c.batch, one), state.key)
+    (expected, (extra, _)), grads = jax.jit(grad)(*arguments)
+    put = functools.partial(jax.device_put, device=states.replicated(many))
+    if parallel == 'jit':
+        arguments = (put(state.params), put(state.extra), states.place(c.batch, many), put(state.key))
+        (value, (extra_many, _)), grads_many = jax.jit(grad)(*arguments)
+    else:
+        local = value_and_grad(c.method_with(axis_name=states.AXIS))
+
+        def shard(params, extra, batch, key):
+            (value, (extra, _)), grads = local(params, extra, batch, key)
+            return jax.lax.pmean(value, states.AXIS), extra, jax.lax.pmean(grads, states.AXIS)
+
+        shards = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]), c.batch)
+        value, extra_many, grads_many = jax.pmap(
+            shard, axis_name=states.AXIS, in_axes=(None, None, 0, None), out_axes=None
+        )(put(state.params), put(state.extra), shards, put(state.key))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    assert_close(grads_many, grads)
+    assert_close(extra_many, extra)
+
+
+@learning
+def test_a_second_step_compiles_nothing_and_keeps_dtypes(name, caplog):
+    c = case(name)
+    mesh = states.make_mesh(1)
+    state = c.state(mesh)
+    step = steps.compile_jit(c.method, c.optimizer, state, c.batch, mesh)
+    avals = jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    state, _ = step(state, c.batch)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == avals
+    other = c.batch_of(seed=1)
+    with jax.log_compiles(), caplog.at_level(logging.DEBUG):
+        state, metrics = step(state, other)
+        jax.block_until_ready(metrics)
+    assert not [r.message for r in caplog.records if 'Compiling' in r.message]
+
+
+@learning
+def test_smoke_run_falls_resumes_bit_exactly_and_repeats(name, tmp_path):
+    config = load_config(name)
+    config.stages = ()
+    half = max(config.num_steps // 2, 1)
+    config.checkpoint_every, config.report = half, False
+    first = main.run(config, tmp_path / 'a')
+    lines = [json.loads(x) for x in (tmp_path / 'a' / 'metrics.jsonl').read_text().splitlines()]
+    losses = [x['loss'] for x in lines if 'loss' in x]
+    assert len(losses) >= 4, 'a smoke config logs its loss at least four times'
+    assert np.mean(losses[-2:]) < np.mean(losses[:2])
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    shutil.rmtree(tmp_path / 'b' / 'checkpoints' / str(config.num_steps))
+    resumed = main.run(config, tmp_path / 'b')
+    again = main.run(config, tmp_path / 'c')
+    ignored = {'seconds'}
+    assert {k: v for k, v in first.items() if k not in ignored} == {
+        k: v for k, v in resumed.items() if k not in ignored
+    }
+    states_of = [saved_leaves(tmp_path / run, config.num_steps) for run in 'abc']
+    for leaves in states_of[1:]:
+        for x, y in zip(leaves, states_of[0], strict=True):
+            np.testing.assert_array_equal(x, y)
+    assert first.keys() == again.keys()
+
+
+def saved_leaves(workdir, step):
+    import orbax.checkpoint as ocp
+
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        tree = checkpointer.restore((workdir / 'checkpoints' / str(step) / 'state').absolute())
+    return [
+        np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+        for x in jax.tree.leaves(tree)
+    ]
+
+
+def apply_of(c, variables):
+    if isinstance(c.method, Method):
+        return lambda batch: c.method.outputs(*variables, batch)
+    return lambda batch: c.method.outputs(variables, batch)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_outputs_have_a_row_per_example_that_ignores_the_others(name):
+    c = case(name)
+    if isinstance(c.method, Method):
+        state = c.state(states.make_mesh(1))
+        variables = (state.params, state.extra)
+    else:
+        variables = fitted(name)
+    apply = jax.jit(apply_of(c, variables))
+    whole = apply(c.batch)
+    swapped = {k: np.concatenate([v[:1], v[::-1][: len(v) - 1]]) for k, v in c.batch.items()}
+    changed = apply(swapped)
+    assert whole, 'a method names at least one output'
+    for key, value in whole.items():
+        assert len(value) == len(c.batch['index']), key
+        np.testing.assert_allclose(
+            np.asarray(value[0], np.float64), np.asarray(changed[key][0], np.float64),
+            rtol=1e-4, atol=1e-5, err_msg=key,
+        )  # fmt: skip
+
+
+@functools.lru_cache(2)
+def fitted(name):
+    c = case(name)
+    return jax.jit(c.method.fit)(jax.random.key(0), c.train.take(np.arange(len(c.train))))
+
+
+@fitting
+def test_fitting_is_the_same_eager_jitted_and_on_eight_devices(name):
+    c = case(name)
+    assert isinstance(c.method, Estimator)
+    rows = len(c.train) - len(c.train) % 8
+    data = c.train.take(np.arange(rows))
+    expected = jax.jit(c.method.fit)(jax.random.key(0), data)
+    assert_close(c.method.fit(jax.random.key(0), jax.tree.map(jnp.asarray, data)), expected, 1e-3, 1e-3)
+    sharded = jax.jit(c.method.fit)(jax.random.key(0), states.place(data, states.make_mesh(8)))
+    assert_close(sharded, expected, 1e-3, 1e-3)
+    assert_close(jax.jit(c.method.fit)(jax.random.key(0), data), expected, 0, 0)
+
+
+@fitting
+def test_smoke_run_of_an_estimator_is_read_back(name, tmp_path):
+    config = load_config(name)
+    config.report = False
+    first = main.run(config, tmp_path)
+    assert main.run(config, tmp_path) == first
+
+
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('arg', ['smoke', 'small', 'full'])
+def test_configs_name_arguments_that_make_has(name, arg):
+    config = load_config(name, arg)
+    for _, stage in configuration.stage_configs(config):
+        assert configuration.check(stage).name == name

@@ -1,0 +1,193 @@
+"""The command line: wrong input is one clear line, before anything is compiled or written."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from jaxsep import catalog, configuration, main
+
+ROOT = pathlib.Path(__file__).parents[1]
+SMOKE = 'configs/contrastive/simclr.py:smoke'
+
+
+def command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, '-m', 'jaxsep.main', *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False, **options,
+    )  # fmt: skip
+
+
+def smoke(**changes):
+    from experiments.run import load_config
+
+    return load_config(SMOKE, changes, seed=0)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--config=configs/contrastive/simclrr.py:small'], "no such file 'configs/contrastive/simclrr.py'; did you mean 'configs/contrastive/simclr.py'"),
+        ([f'--config={SMOKE}', '--config.nmu_steps=3'], "the config has no key 'nmu_steps'; did you mean 'num_steps'?"),
+        ([f'--config={SMOKE}', '--config.make.temprature=3'], "the config has no key 'temprature'; did you mean 'temperature'?"),
+        ([f'--config={SMOKE}', '--config.num_steps=many'], "invalid literal for int() with base 10: 'many'"),
+        (['--config=configs/contrastive/simclr.py:smal'], "arg: expected 'smoke', 'small' or 'full', got 'smal'"),
+        ([f'--config={SMOKE}', '--config.method=contrastive/simclrr'], "there is no method 'contrastive/simclrr'; did you mean 'contrastive/simclr'"),
+        ([f'--config={SMOKE}', '--config.parallel=tpu'], "config.parallel: expected 'jit' or 'pmap', got 'tpu'"),
+        (['--confg=x'], "Unknown command line flag 'confg'"),
+        ([], '--config and --workdir are needed'),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_is_answered_in_one_line_without_jax(arguments, message, tmp_path):
+    workdir = tmp_path / 'run'
+    wanted = [*arguments, f'--workdir={workdir}'] if arguments else []
+    done = command(*wanted, env={**os.environ, 'PYTHONPROFILEIMPORTTIME': '1'})
+    errors = [line for line in done.stderr.splitlines() if not line.startswith('import time:')]
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert 'Traceback' not in done.stderr and len(errors) <= 2
+    assert not [x for x in done.stderr.splitlines() if x.endswith(('| jax', '| flax'))]
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'batch_size': 100_000}, 'batch_size: 100000 is larger than the data'),
+        ({'batch_size': 12}, 'batch_size: 12 rows cannot be split evenly over 8 devices'),
+        ({'data.name': 'glyhps'}, "unknown data set 'glyhps': did you mean glyphs"),
+        ({'data.name': 'npz:/nowhere.npz'}, 'nowhere.npz'),
+        ({'method': 'sparse/sae'}, "config.method: there is no method 'sparse/sae'"),
+        ({'evals': {'retrival': {}}}, "config.evals: no evaluation 'retrival'; did you mean 'retrieval'"),
+        ({'evals': {'knn': {'neighbours': 3}}}, "config.evals.knn: knn has no argument 'neighbours'"),
+        ({'make': {'temp': 3}}, "config.make: contrastive/simclr has no argument 'temp'; did you mean 'temperature'"),
+        ({'make': {'temperature': 0.1}}, "config.make: contrastive/simclr needs the argument 'augment'"),
+        ({'make.augment': {'twirl': {}}}, "unknown augmentation 'twirl'"),
+        ({'make.encoder': {'name': 'vgg'}}, "encoder.name: expected one of"),
+        ({'select.metric': 'test/x'}, 'config.select.metric: needs config.eval_every'),
+        ({'optimizer.name': 'adamm'}, "optax has no optimizer 'adamm'; did you mean 'adam'"),
+        ({'stages': ({'num_steps': 3},)}, 'config.stages.0.: needs a name of its own'),
+        ({'stages': ({'name': 'a', 'nmu_steps': 3},)}, "no key 'nmu_steps'; did you mean 'num_steps'"),
+        ({'num_devices': 9}, 'num_devices: expected 0 .all. to 8, got 9'),
+    ],
+)  # fmt: skip
+def test_wrong_configs_are_named_before_the_workdir_is_made(changes, message, tmp_path):
+    config = smoke()
+    for key, value in changes.items():
+        parent, _, last = key.rpartition('.')
+        target = config[parent] if parent else config
+        if isinstance(value, dict):
+            del target[last]
+        target[last] = value
+    with pytest.raises(ValueError, match=message):
+        main.prepare(config, tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_method_that_takes_no_axis_name_refuses_pmap(monkeypatch):
+    entry = catalog.describe('contrastive/simclr')
+    keywords = {k: v for k, v in entry.keywords.items() if k != 'axis_name'}
+    monkeypatch.setattr(catalog, 'describe', lambda name: entry._replace(keywords=keywords))
+    with pytest.raises(ValueError, match='does not run under pmap .its make takes no axis_name.'):
+        configuration.check(smoke(parallel='pmap'))
+
+
+def test_a_workdir_belongs_to_one_config(tmp_path):
+    main.prepare(smoke(), tmp_path)
+    main.prepare(smoke(), tmp_path)
+    with pytest.raises(ValueError, match='belongs to another config .num_steps: 40 there, 41 here'):
+        main.prepare(smoke(num_steps=41), tmp_path)
+    about = json.loads((tmp_path / 'config.json').read_text())
+    assert about['config']['num_steps'] == 40 and about['jaxsep']
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """One smoke run on the command line, with its report."""
+    workdir = tmp_path_factory.mktemp('smoke')
+    done = command(f'--config={SMOKE}', f'--workdir={workdir}')
+    assert done.returncode == 0, done.stderr
+    return workdir, done
+
+
+def test_a_run_leaves_results_metrics_checkpoints_and_a_report(finished):
+    workdir, done = finished
+    results = json.loads((workdir / 'results.json').read_text())
+    assert 0 <= results['test/recall@1'] <= 1
+    assert 'test/recall@1' in done.stdout and 'report.html' in done.stdout
+    assert [p.name for p in (workdir / 'checkpoints').iterdir()] == ['40']
+    html = (workdir / 'report.html').read_text()
+    assert html.lstrip().lower().startswith('<!doctype html>') and 'test/recall@1' in html
+    assert 'http://' not in html.replace('http://www.w3.org', '') and '<script src' not in html
+
+
+def test_progress_is_plain_lines_in_a_pipe(finished):
+    _, done = finished
+    assert '\r' not in done.stderr
+    assert '40/40  loss' in done.stderr and 'steps/s' in done.stderr
+
+
+def test_the_same_command_again_gives_the_same_results(finished):
+    workdir, _ = finished
+    before = (workdir / 'results.json').read_text()
+    assert command(f'--config={SMOKE}', f'--workdir={workdir}').returncode == 0
+    assert (workdir / 'results.json').read_text() == before
+
+
+def test_sigterm_saves_and_exits_0_and_the_command_goes_on(tmp_path):
+    arguments = [f'--config={SMOKE}', f'--workdir={tmp_path}', '--config.num_steps=4000',
+                 '--config.report=False']  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'jaxsep.main', *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    metrics = tmp_path / 'metrics.jsonl'
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (metrics.exists() and metrics.read_text()):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert 'stopped by SIGTERM' in out
+    saved = [p.name for p in (tmp_path / 'checkpoints').iterdir() if p.name.isdigit()]
+    assert saved and f'step {saved[-1]} is saved' in out
+
+
+def test_list_shows_every_method():
+    shown = command('--list').stdout
+    for name in catalog.names():
+        assert name in shown
+    assert 'Chen et al., 2020' in shown
+
+
+def test_parameters_pass_from_stage_to_stage(tmp_path):
+    stages = ({'name': 'first', 'num_steps': 4}, {'name': 'second', 'num_steps': 2, 'seed': 1})
+    config = smoke(log_every=1, report=False)
+    config.stages = stages
+    main.run(config, tmp_path)
+    assert (tmp_path / 'first' / 'checkpoints' / '4').exists()
+    assert (tmp_path / 'second' / 'checkpoints' / '2').exists()
+    losses = {
+        stage: [json.loads(x)['loss'] for x in (tmp_path / stage / 'metrics.jsonl').read_text().splitlines()]
+        for stage in ('first', 'second')
+    }
+    alone = smoke(num_steps=2, log_every=1, report=False)
+    alone.seed = 1
+    main.run(alone, tmp_path / 'alone')
+    fresh = json.loads((tmp_path / 'alone' / 'metrics.jsonl').read_text().splitlines()[0])['loss']
+    assert losses['second'][0] != fresh, 'the second stage starts from the parameters of the first'
+
+
+def test_own_arrays_train(tmp_path):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (64, 8, 8, 1)).astype(np.uint8)
+    np.savez(tmp_path / 'mine.npz', image=image, label=np.arange(64) % 4)
+    config = smoke(**{'num_steps': 2, 'log_every': 1, 'report': False})
+    config.data = {'name': f'npz:{tmp_path / "mine.npz"}'}
+    config.evals = {'knn': {'label': 'label'}}
+    assert 0 <= main.run(config, tmp_path / 'run')['test/knn_accuracy'] <= 1
