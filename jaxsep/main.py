@@ -50,7 +50,7 @@ def prepare(config, workdir: str | os.PathLike) -> list:
     return stages
 
 
-def run(config, workdir: str | os.PathLike) -> dict[str, float]:
+def run(config, workdir: str | os.PathLike) -> dict[str, float | int]:
     """Everything a config says, in a directory of its own; returns the results."""
     stages = prepare(config, workdir)
     from jaxsep import session
@@ -58,7 +58,7 @@ def run(config, workdir: str | os.PathLike) -> dict[str, float]:
     return session.execute(stages, pathlib.Path(workdir))
 
 
-def table(results: dict[str, float]) -> str:
+def table(results: dict[str, float | int]) -> str:
     """Results as aligned lines."""
     width = max(map(len, results))
     return '\n'.join(f'{k:<{width}}  {v:.4f}' if isinstance(v, float) else f'{k:<{width}}  {v}'

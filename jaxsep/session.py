@@ -52,7 +52,7 @@ def prepare(config, load_source) -> list[Stage]:
     return stages
 
 
-def execute(stages: list[Stage], workdir: pathlib.Path) -> dict[str, float]:
+def execute(stages: list[Stage], workdir: pathlib.Path) -> dict[str, float | int]:
     """Runs the stages in order and evaluates the last; returns and writes its results."""
     earlier = None
     for stage in stages:
@@ -159,7 +159,7 @@ def evaluation(name: str):
     return importlib.import_module(f'jaxsep.evals.{name}')
 
 
-def evaluate(stage: Stage, tables, names) -> dict[str, float]:
+def evaluate(stage: Stage, tables, names) -> dict[str, float | int]:
     """All named evaluations; keys are prefixed by the split measured, the last it needs."""
     results = {}
     for name in names:

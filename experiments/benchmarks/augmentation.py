@@ -42,9 +42,7 @@ def gathered(image: jax.Array, matrix: jax.Array) -> jax.Array:
     return jnp.stack(layers, axis=-1)
 
 
-def timings(
-    calls: Mapping[str, Callable[[], object]], repeats: int
-) -> dict[str, dict[str, float]]:
+def timings(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
     """Seconds to compile (with the first run) and to run each call, taken in turns."""
     found = {}
     for name, call in calls.items():

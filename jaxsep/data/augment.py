@@ -45,7 +45,10 @@ def uniform(key: Key[Array, ''], bounds: Range, shape: tuple[int, ...] = ()) -> 
 
 
 def keep_or(
-    key: Key[Array, ''], probability: float, changed: Float[Array, '...'], image: Float[Array, '...']
+    key: Key[Array, ''],
+    probability: float,
+    changed: Float[Array, '...'],
+    image: Float[Array, '...'],
 ) -> Float[Array, '...']:
     """`changed` with the given probability, else `image`."""
     return jnp.where(jax.random.bernoulli(key, probability), changed, image)
@@ -295,7 +298,9 @@ def options_of(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(defaults[option], tuple):
             low_high = isinstance(value, tuple | list) and len(value) == 2
             if not low_high or value[0] > value[1]:
-                raise ValueError(f'augmentation {name!r}: {option} should be (low, high), got {value}')
+                raise ValueError(
+                    f'augmentation {name!r}: {option} should be (low, high), got {value}'
+                )
             options = {**options, option: tuple(float(v) for v in value)}
         elif not isinstance(value, int | float):
             raise ValueError(f'augmentation {name!r}: {option} should be a number, got {value!r}')

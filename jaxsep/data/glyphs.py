@@ -13,7 +13,11 @@ from PIL import Image, ImageDraw, ImageFont
 from jaxsep.data.source import Arrays, Source
 from jaxsep.data.splits import check_fraction
 
-FAMILIES = {'sans': ('Sans', 'Oblique'), 'mono': ('SansMono', 'Oblique'), 'serif': ('Serif', 'Italic')}
+FAMILIES = {
+    'sans': ('Sans', 'Oblique'),
+    'mono': ('SansMono', 'Oblique'),
+    'serif': ('Serif', 'Italic'),
+}
 WEIGHTS = ('regular', 'bold')
 SLANTS = ('upright', 'slanted')
 CASES = {'Lu': 'upper', 'Ll': 'lower', 'Nd': 'digit', 'Lo': 'caseless'}
@@ -57,7 +61,10 @@ def load(*, image_size: int = 32, test_fraction: float = 0.2, seed: int = 0) -> 
         'script': scripts,
         'case': np.array([list(CASES).index(unicodedata.category(c)) for c in characters]),
     }
-    of_face = {'face': np.arange(12), **dict(zip(('family', 'weight', 'slant'), np.array(faces).T))}
+    of_face = {
+        'face': np.arange(12),
+        **dict(zip(('family', 'weight', 'slant'), np.array(faces).T, strict=True)),
+    }
     columns = {name: np.repeat(v[:, None], 12, axis=1) for name, v in of_character.items()}
     columns |= {name: np.repeat(v[None], n, axis=0) for name, v in of_face.items()}
     columns = {name: v.astype(np.int32) for name, v in columns.items()}

@@ -62,7 +62,9 @@ def with_counts(
     """Thins the training split to exactly counts[c] rows of class c; 0 leaves a class out."""
     num_classes = check_label(source, label)
     if len(counts) != num_classes:
-        raise ValueError(f'counts: expected one for each of {num_classes} classes, got {len(counts)}')
+        raise ValueError(
+            f'counts: expected one for each of {num_classes} classes, got {len(counts)}'
+        )
     values = column(source.splits['train'], label)
     available = np.bincount(values, minlength=num_classes)
     for c, count in enumerate(counts):
@@ -106,9 +108,7 @@ def label_noise(
     return source._replace(splits=splits, labels=labels)
 
 
-def select_classes(
-    source: Source, classes: Sequence[int | str], label: str = 'label'
-) -> Source:
+def select_classes(source: Source, classes: Sequence[int | str], label: str = 'label') -> Source:
     """Keeps only some classes, in ALL splits, and numbers them 0, 1, ... in the order given.
 
     Args:

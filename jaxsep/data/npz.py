@@ -40,7 +40,10 @@ def load(path: str, *, test_fraction: float = 0.2, seed: int = 0) -> Source:
         missing = [name for name in columns if name not in test]
         if missing:
             raise ValueError(f'{path}: there is {missing[0]!r} but no {missing[0] + TEST!r}')
-        parts = {'train': columns, 'test': usable(path, {name: test[name] for name in columns}, TEST)}
+        parts = {
+            'train': columns,
+            'test': usable(path, {name: test[name] for name in columns}, TEST),
+        }
         for name in columns:
             if name not in DATA:
                 both = np.concatenate([parts['train'][name], parts['test'][name]])
@@ -107,12 +110,12 @@ def check_finite(what: str, values: np.ndarray) -> None:
     bad = ~np.isfinite(values)
     if bad.any():
         row = int(np.argmax(bad.reshape(len(values), -1).any(axis=1)))
-        raise ValueError(f'{what}: {int(bad.sum())} NaN or infinite entries, the first in row {row}')
+        raise ValueError(
+            f'{what}: {int(bad.sum())} NaN or infinite entries, the first in row {row}'
+        )
 
 
-def usable(
-    path: str, arrays: Mapping[str, np.ndarray], suffix: str = ''
-) -> dict[str, np.ndarray]:
+def usable(path: str, arrays: Mapping[str, np.ndarray], suffix: str = '') -> dict[str, np.ndarray]:
     """The data columns, converted and checked, and the label columns as they are.
 
     Args:
@@ -125,9 +128,7 @@ def usable(
         there = ', '.join(f'{name} {list(a.shape)}' for name, a in arrays.items()) or 'nothing'
         raise ValueError(f'{path}: expected an array named {" or ".join(DATA)}; there is {there}')
     convert = {'image': as_images, 'features': as_vectors, 'embedding': as_vectors}
-    columns = {
-        name: convert[name](f'{path}: {name}{suffix}', arrays[name]) for name in present
-    }
+    columns = {name: convert[name](f'{path}: {name}{suffix}', arrays[name]) for name in present}
     n = len(columns[present[0]])
     for name in present:
         check_length(path, name + suffix, columns[name], n, present[0] + suffix)

@@ -53,9 +53,7 @@ def wine(*, test_fraction: float = 0.2, seed: int = 0, standardize: bool = True)
     return table(load_wine(), test_fraction, seed, standardize, 'chemical analyses of wines')
 
 
-def breast_cancer(
-    *, test_fraction: float = 0.2, seed: int = 0, standardize: bool = True
-) -> Source:
+def breast_cancer(*, test_fraction: float = 0.2, seed: int = 0, standardize: bool = True) -> Source:
     """569 tumours, malignant or benign: `features` [30] and `label`; see `table`."""
     check_fraction(test_fraction)
     from sklearn.datasets import load_breast_cancer
@@ -94,7 +92,9 @@ def divide(
 ):
     """A source with one label column, stratified by it."""
     columns = columns | {'label': label.astype(np.int32)}
-    rows = dict(zip(('train', 'test'), stratified(columns['label'], test_fraction, seed), strict=True))
+    rows = dict(
+        zip(('train', 'test'), stratified(columns['label'], test_fraction, seed), strict=True)
+    )
     splits = {
         split: Arrays({name: values[i] for name, values in columns.items()})
         for split, i in rows.items()

@@ -233,5 +233,7 @@ def prepare_modifiers(
         if name not in known:
             raise ValueError(f'unknown modifier {name!r}: {nearest(str(name), sorted(known))}')
         check_options(f'modifier {name}', known[name], options, given=1)
-        steps.append(lambda source, function=known[name], options=options: function(source, **options))
+        steps.append(
+            lambda source, function=known[name], options=options: function(source, **options)
+        )
     return steps

@@ -45,9 +45,7 @@ def resample(
     width = 1.0 if support is None else support
     if size <= UNROLLED:
         lines = [jax.lax.slice_in_dim(values, s, s + 1, axis=axis) for s in range(size)]
-        total = sum(
-            line * tent((s - positions) / width)[..., None] for s, line in enumerate(lines)
-        )
+        total = sum(line * tent((s - positions) / width)[..., None] for s, line in enumerate(lines))
     else:
         places = jnp.arange(size, dtype=positions.dtype)
         equation = 'smc,som->omc' if axis == 0 else 'msc,mso->moc'
@@ -86,8 +84,8 @@ def affine_matrix(
       translation: pixels (rows, columns), downwards and to the right.
 
     >>> import jax.numpy as jnp
-    >>> affine_matrix(translation=jnp.array([0.0, 2.0])).tolist()[1]
-    [0.0, 1.0, -2.0]
+    >>> float(affine_matrix(translation=jnp.array([0.0, 2.0]))[1, 2])
+    -2.0
     """
     dtype = jnp.result_type(float)
     cos, sin = jnp.cos(jnp.asarray(rotation, dtype)), jnp.sin(jnp.asarray(rotation, dtype))
@@ -118,12 +116,14 @@ def crop_matrix(
       shape: rows and columns of the output.
     """
     dtype = jnp.result_type(float)
-    rows = [jnp.asarray(v, dtype) for v in (height / shape[0], top + (height - source_shape[0]) / 2)]
-    columns = [jnp.asarray(v, dtype) for v in (width / shape[1], left + (width - source_shape[1]) / 2)]
+    rows = [
+        jnp.asarray(v, dtype) for v in (height / shape[0], top + (height - source_shape[0]) / 2)
+    ]
+    columns = [
+        jnp.asarray(v, dtype) for v in (width / shape[1], left + (width - source_shape[1]) / 2)
+    ]
     zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
-    return jnp.array(
-        [[rows[0], zero, rows[1]], [zero, columns[0], columns[1]], [zero, zero, one]]
-    )
+    return jnp.array([[rows[0], zero, rows[1]], [zero, columns[0], columns[1]], [zero, zero, one]])
 
 
 def compose(*matrices: Float[Array, '3 3']) -> Float[Array, '3 3']:

@@ -19,7 +19,9 @@ def image(shape=(12, 12, 1), seed=0):
 def glyph(size=24):
     """A bright ring on black."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
-    return jnp.asarray(np.clip(2.0 - np.abs(np.hypot(y, x) - size / 4), 0, 1)[..., None], jnp.float32)
+    return jnp.asarray(
+        np.clip(2.0 - np.abs(np.hypot(y, x) - size / 4), 0, 1)[..., None], jnp.float32
+    )
 
 
 @pytest.mark.parametrize('channels', [1, 3])
@@ -86,7 +88,9 @@ def test_crop_affine_and_flip_together_are_one_warp():
 
 def test_boxes_lie_inside_and_have_the_area_and_ratio_asked_for():
     keys = jax.random.split(KEY, 200)
-    boxes = jax.vmap(lambda k: jnp.stack(augment.crop_box(k, (20, 30), (0.2, 0.5), (0.8, 1.25))))(keys)
+    boxes = jax.vmap(lambda k: jnp.stack(augment.crop_box(k, (20, 30), (0.2, 0.5), (0.8, 1.25))))(
+        keys
+    )
     top, left, height, width = np.asarray(boxes, np.float64).T
     assert (top >= 0).all() and (left >= 0).all()
     assert (top + height <= 20 + 1e-4).all() and (left + width <= 30 + 1e-4).all()

@@ -102,7 +102,7 @@ def test_padded_batches_have_one_size_and_hold_every_row_once_in_order(n, proces
 
 
 def test_padded_batches_take_plain_arrays_and_no_rows_give_no_batches():
-    (batch, count), = padded_batches({'label': np.array([5, 6, 7])}, 4)
+    ((batch, count),) = padded_batches({'label': np.array([5, 6, 7])}, 4)
     assert (batch['label'].tolist(), count) == ([5, 6, 7, 7], 3)
     assert list(padded_batches({'label': np.zeros(0)}, 4)) == []
 

@@ -9,7 +9,9 @@ def source(counts=(20, 20, 20), lazy=False):
     label = np.random.default_rng(1).permutation(np.repeat(np.arange(len(counts)), counts))
     label = label.astype(np.int32)
     train = Arrays({'features': np.arange(len(label), dtype=np.float32)[:, None], 'label': label})
-    test = Arrays({'features': np.zeros((6, 1), np.float32), 'label': np.arange(6, dtype=np.int32) % 3})
+    test = Arrays(
+        {'features': np.zeros((6, 1), np.float32), 'label': np.arange(6, dtype=np.int32) % 3}
+    )
     if lazy:
         train = Rows(train, np.arange(len(train)), {})
     return Source({'train': train, 'test': test}, {'label': ('a', 'b', 'c')})

@@ -89,7 +89,10 @@ def with_nan():
         ({}, 'there is nothing'),
         ({'embedding': with_nan()}, 'embedding: 2 NaN or infinite entries, the first in row 3'),
         ({'embedding': VECTORS, 'label': LABEL[:9]}, 'label has 9 rows, but embedding has 10'),
-        ({'embedding': VECTORS, 'features': VECTORS[:9]}, 'embedding has 10 rows, but features has 9'),
+        (
+            {'embedding': VECTORS, 'features': VECTORS[:9]},
+            'embedding has 10 rows, but features has 9',
+        ),
         ({'embedding': VECTORS, 'age': LABEL + 0.5}, "'age' should be whole numbers or text"),
         ({'embedding': VECTORS[:, 0]}, r'expected numbers \[n, d\], got float64 \[10\]'),
         ({'embedding': np.array([['a', 'b']])}, 'expected numbers'),

@@ -81,7 +81,10 @@ def test_wrong_names_and_options_are_refused_naming_the_nearest(name, options, m
 
 
 def test_modifiers_are_applied_in_order():
-    steps = ({'name': 'select_classes', 'classes': ('lower',)}, {'name': 'with_counts', 'counts': (5,)})
+    steps = (
+        {'name': 'select_classes', 'classes': ('lower',)},
+        {'name': 'with_counts', 'counts': (5,)},
+    )
     loaded = load('moons', num_samples=40, modifiers=steps)
     assert len(loaded.splits['train']) == 5
     assert loaded.labels == {'label': ('lower',)}

@@ -236,7 +236,9 @@ def test_the_first_epoch_rule_needs_a_batch_never_seen(float64):
         return gcl_bimodal(state, *batch, first_epoch=first_epoch, gamma=gamma)
 
     fresh = BimodalState.init(7, 0.3)
-    for start, gamma in ((fresh, 1.0), (state, 0.3)):
+    once = [side.inner_mean.at[batch[0][0]].set(0.5) for side in fresh]
+    partly = BimodalState(*(s._replace(inner_mean=m) for s, m in zip(fresh, once, strict=True)))
+    for start, gamma in ((fresh, 1.0), (state, 0.3), (partly, 0.3)):
         got, want = step(start, jnp.array(True), 0.3), step(start, jnp.array(False), gamma)
         jax.tree.map(np.testing.assert_array_equal, got, want)
 
@@ -270,6 +272,16 @@ def test_a_running_mean_that_vanished_leaves_everything_finite(kind):
     np.testing.assert_allclose(new_state.image.inner_mean, floor)
     if kind == 'original':  # log 0 is clipped to -5
         np.testing.assert_allclose(new_state.image.momentum, 0.6 * -5, rtol=1e-6)
+
+
+def test_the_original_adds_1e_10_to_the_mean():
+    # Only the pair itself, at gap 0, is near the largest exponent: s = gamma 1e-10 (1 + ...)/3.
+    state = BimodalState.init(4, 0.1)
+    far = state.image._replace(largest_exponent=jnp.full(4, np.log(1e10)))
+    loss, _ = rgcl_step()(BimodalState(far, far), jnp.arange(4), jnp.eye(4), jnp.eye(4))
+    other = 1e-10 * np.exp(-10)
+    inner_mean = 0.7 * (1e-10 + 3 * other) / 3
+    np.testing.assert_allclose(loss, -2 * other / (inner_mean + 1e-10), rtol=1e-4)
 
 
 def test_a_batch_of_one_costs_nothing_and_changes_nothing():

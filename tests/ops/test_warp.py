@@ -23,7 +23,7 @@ def smooth(h, w):
 
 
 def seen_through(matrix, picture):
-    """scipy's bilinear warp by gathering, with our centred convention."""
+    """Bilinear warp by gathering, from scipy, with our centred convention."""
     matrix = np.asarray(matrix, np.float64)
     centre = (np.array(picture.shape) - 1) / 2
     offset = matrix[:2, 2] + centre - matrix[:2, :2] @ centre
@@ -57,7 +57,10 @@ def test_quarter_turns_are_rot90(turns):
 def test_long_lines_by_product_equal_short_lines_unrolled(monkeypatch):
     x, matrix = image(), warp.affine_matrix(0.3, 0.1, 1.2, jnp.array([1.0, -0.5]))
     positions = jnp.linspace(-2.0, 14.0, 18).reshape(2, 9)
-    expected = warp_affine(x, matrix), jax.jit(warp.resample, static_argnums=2)(x, positions, 0, 1.5)
+    expected = (
+        warp_affine(x, matrix),
+        jax.jit(warp.resample, static_argnums=2)(x, positions, 0, 1.5),
+    )
     monkeypatch.setattr(warp, 'UNROLLED', 0)
     # a new function, hence not from the cache of the compiled one
     product = jax.jit(lambda x, matrix: warp.warp_affine(x, matrix))
@@ -104,9 +107,7 @@ def test_one_composed_warp_is_two_warps_one_after_the_other():
     first = warp.affine_matrix(translation=jnp.array([1.0, -2.0]))
     then = warp.affine_matrix(rotation=np.pi / 2)
     at_once = warp_affine(x, warp.compose(first, then))
-    np.testing.assert_allclose(
-        at_once, warp_affine(warp_affine(x, first), then), atol=1e-5
-    )
+    np.testing.assert_allclose(at_once, warp_affine(warp_affine(x, first), then), atol=1e-5)
 
 
 @pytest.mark.parametrize('shape', [(13, 9), (20, 17), (6, 4), (1, 1)])
