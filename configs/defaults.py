@@ -1,4 +1,4 @@
-"""Every key a config may have, with its default. Configs start from here and change what they need."""
+"""Every key a config may have, with its default; configs start from here."""
 
 import ml_collections
 

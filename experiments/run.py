@@ -58,6 +58,7 @@ def run_all(experiment, name: str, seeds, say=print) -> dict:
         for seed in seeds:
             seeded = getattr(experiment, 'SEEDED', ('seed',))
             config = load_config(spec['config'], spec.get('overrides', {}), seed, seeded)
+            config.report = False
             workdir = ROOT / 'runs' / name / f'{run}-{seed}-{configuration.fingerprint(config)}'
             began, finished = time.monotonic(), workdir / 'results.json'
             if finished.exists():
@@ -120,7 +121,9 @@ def summarise(experiment, values: dict, seeds) -> dict:
         runs[run] = {**experiment.RUNS[run], 'metrics': numbers}
     first = comparisons[0]
     sides = [
-        f'{who} {runs[who]["metrics"][first["metric"]]["mean"]:.3f}' if isinstance(who, str) else f'{who:.3f}'
+        f'{who} {runs[who]["metrics"][first["metric"]]["mean"]:.3f}'
+        if isinstance(who, str)
+        else f'{who:.3f}'
         for who in (first['larger'], first['smaller'])
     ]
     verdict = overall([c['verdict'] for c in comparisons])
@@ -150,7 +153,9 @@ def plot(experiment, name: str, values: dict) -> None:
     if hasattr(experiment, 'draw'):
         experiment.draw(figure, values)
     else:
-        for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
+        for axes, metric in zip(
+            np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True
+        ):
             for place, run in enumerate(values):
                 numbers = values[run].get(metric, [])
                 axes.plot([place] * len(numbers), numbers, 'o', alpha=0.7)

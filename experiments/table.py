@@ -1,6 +1,6 @@
 """Writes the README's table of methods from the experiments' JSON files.
 
-    python -m experiments.table
+python -m experiments.table
 """
 
 import json
@@ -46,7 +46,9 @@ def markdown(table: list[tuple[str, ...]]) -> str:
     """The table in Markdown."""
     head = ('method', 'paper', 'claim tested', 'measured (mean ± spread over 3 seeds)', 'verdict')
     lines = [head, ('---',) * len(head), *table]
-    return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines)
+    return '\n'.join(
+        '| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines
+    )
 
 
 def insert(readme: str, table: str) -> str:

@@ -111,4 +111,7 @@ def listing(root: pathlib.Path) -> str:
         shown = f'configs/{name}.py' if config.exists() else 'none'
         rows.append((name, describe(name).paper, shown, summary))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return '\n'.join('  '.join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]) for row in rows)
+    return '\n'.join(
+        '  '.join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    )

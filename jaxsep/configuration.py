@@ -144,7 +144,10 @@ def git_hash() -> str:
     root = pathlib.Path(__file__).parents[1]
     try:
         run = subprocess.run(
-            ['git', '-C', str(root), 'rev-parse', 'HEAD'], capture_output=True, text=True, check=False
+            ['git', '-C', str(root), 'rev-parse', 'HEAD'],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError:
         return ''

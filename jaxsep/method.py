@@ -46,6 +46,8 @@ Batch = Mapping[str, jax.Array | np.ndarray]
 
 
 class Init(Protocol):
+    """How a method starts."""
+
     def __call__(self, key: jax.Array, batch: Batch) -> tuple[Tree, Tree]:
         """Parameters and extra state, from a key and one example batch.
 
@@ -61,6 +63,8 @@ class Init(Protocol):
 
 
 class Loss(Protocol):
+    """What a method minimises."""
+
     def __call__(
         self, params: Tree, extra: Tree, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, tuple[Tree, Mapping[str, jax.Array]]]:
@@ -85,6 +89,8 @@ class Loss(Protocol):
 
 
 class Outputs(Protocol):
+    """What a trained method says of a batch."""
+
     def __call__(self, params: Tree, extra: Tree, batch: Batch) -> Mapping[str, jax.Array]:
         """Named arrays for evaluation, one row per example, deterministic.
 
@@ -95,6 +101,8 @@ class Outputs(Protocol):
 
 
 class Refresh(Protocol):
+    """What changes after the optimizer."""
+
     def __call__(self, params: Tree, extra: Tree, step: jax.Array) -> Tree:
         """The extra state after the optimizer's update: teacher average, queue.
 
@@ -118,6 +126,8 @@ class Method(NamedTuple):
 
 
 class Fit(Protocol):
+    """How an estimator learns."""
+
     def __call__(self, key: jax.Array, data: Batch) -> Tree:
         """What is learnt from the whole training split, as a pytree of arrays.
 
@@ -127,6 +137,8 @@ class Fit(Protocol):
 
 
 class FittedOutputs(Protocol):
+    """What a fitted estimator says of a batch."""
+
     def __call__(self, fitted: Tree, batch: Batch) -> Mapping[str, jax.Array]:
         """Named arrays for evaluation, as `Outputs`, from what `Fit` returned."""
 

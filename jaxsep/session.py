@@ -81,20 +81,27 @@ def learn_by_gradient(stage: Stage, directory: pathlib.Path, earlier):
         params, taken = state.take_over(fresh.params, earlier[0]) if earlier else (fresh.params, [])
         extra, _ = state.take_over(fresh.extra, earlier[1]) if earlier else (fresh.extra, [])
         if earlier:
-            print(f'stage {stage.name}: {len(taken)} of {len(jax.tree.leaves(params))} arrays taken over')
+            print(
+                f'stage {stage.name}: {len(taken)} of {len(jax.tree.leaves(params))} arrays taken over'
+            )
         first['variables'] = jax.device_get((params, extra))
         return fresh._replace(params=params, extra=extra)
 
     def watch(current):
-        tables = outputs(stage, (current.params, current.extra), needed(config.evals_while_training))
+        tables = outputs(
+            stage, (current.params, current.extra), needed(config.evals_while_training)
+        )
         return evaluate(stage, tables, tuple(config.evals_while_training))
 
     result = loop.train(
         stage.method,
         make_optimizer(config),
         lambda start: batches.stream(
-            train, seed=config.seed, start_step=start,
-            batch_size=config.batch_size, num_steps=config.num_steps,
+            train,
+            seed=config.seed,
+            start_step=start,
+            batch_size=config.batch_size,
+            num_steps=config.num_steps,
         ),
         workdir=directory,
         num_steps=config.num_steps,
@@ -191,7 +198,10 @@ def write_report(stage: Stage, workdir: pathlib.Path, results, before, after) ->
                 values.append(value)
     embeddings = {'after': after['embedding']} if 'embedding' in after else {}
     if embeddings and before is not None:
-        embeddings = {'before': outputs(stage, before, ('test',))['test']['embedding'], **embeddings}
+        embeddings = {
+            'before': outputs(stage, before, ('test',))['test']['embedding'],
+            **embeddings,
+        }
     labels = {
         column: np.asarray(names)[after[column]] for column, names in stage.source.labels.items()
     }

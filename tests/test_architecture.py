@@ -75,7 +75,8 @@ def test_configs_import_only_ml_collections_and_the_defaults(path):
 
 
 @pytest.mark.parametrize(
-    'module', ['jaxsep', 'jaxsep.catalog', 'jaxsep.configuration', 'jaxsep.main', 'jaxsep.data.source']
+    'module',
+    ['jaxsep', 'jaxsep.catalog', 'jaxsep.configuration', 'jaxsep.main', 'jaxsep.data.source'],
 )
 def test_what_answers_before_work_begins_does_not_import_jax(module):
     code = f'import sys, {module}; sys.exit("jax" in sys.modules)'

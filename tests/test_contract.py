@@ -127,7 +127,12 @@ def test_one_device_and_eight_agree_in_value_gradient_and_state(name, parallel):
     (expected, (extra, _)), grads = jax.jit(grad)(*arguments)
     put = functools.partial(jax.device_put, device=states.replicated(many))
     if parallel == 'jit':
-        arguments = (put(state.params), put(state.extra), states.place(c.batch, many), put(state.key))
+        arguments = (
+            put(state.params),
+            put(state.extra),
+            states.place(c.batch, many),
+            put(state.key),
+        )
         (value, (extra_many, _)), grads_many = jax.jit(grad)(*arguments)
     else:
         local = value_and_grad(c.method_with(axis_name=states.AXIS))
@@ -234,7 +239,9 @@ def test_fitting_is_the_same_eager_jitted_and_on_eight_devices(name):
     rows = len(c.train) - len(c.train) % 8
     data = c.train.take(np.arange(rows))
     expected = jax.jit(c.method.fit)(jax.random.key(0), data)
-    assert_close(c.method.fit(jax.random.key(0), jax.tree.map(jnp.asarray, data)), expected, 1e-3, 1e-3)
+    assert_close(
+        c.method.fit(jax.random.key(0), jax.tree.map(jnp.asarray, data)), expected, 1e-3, 1e-3
+    )
     sharded = jax.jit(c.method.fit)(jax.random.key(0), states.place(data, states.make_mesh(8)))
     assert_close(sharded, expected, 1e-3, 1e-3)
     assert_close(jax.jit(c.method.fit)(jax.random.key(0), data), expected, 0, 0)

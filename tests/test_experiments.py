@@ -12,7 +12,9 @@ from experiments import run, table
 from jaxsep import catalog
 
 ROOT = pathlib.Path(__file__).parents[1]
-MEASURED = re.compile(r'^Measured: (\S+) (-?[\d.]+) \+- ([\d.]+), (\d+) s a run, seeds ([\d, ]+)$', re.M)
+MEASURED = re.compile(
+    r'^Measured: (\S+) (-?[\d.]+) \+- ([\d.]+), (\d+) s a run, seeds ([\d, ]+)$', re.M
+)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,9 @@ MEASURED = re.compile(r'^Measured: (\S+) (-?[\d.]+) \+- ([\d.]+), (\d+) s a run,
 def test_a_verdict_needs_every_seed(a, b, margin, verdict):
     values = {'a': {'m': a}, 'b': {'m': b}}
     smaller = b if isinstance(b, float) else 'b'
-    found = run.compare({'metric': 'm', 'larger': 'a', 'smaller': smaller, 'margin': margin}, values)
+    found = run.compare(
+        {'metric': 'm', 'larger': 'a', 'smaller': smaller, 'margin': margin}, values
+    )
     assert found['verdict'] == verdict
 
 

@@ -144,7 +144,10 @@ def test_sigterm_saves_and_exits_0_and_the_command_goes_on(tmp_path):
     arguments = [f'--config={SMOKE}', f'--workdir={tmp_path}', '--config.num_steps=4000',
                  '--config.report=False']  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, '-m', 'jaxsep.main', *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, '-m', 'jaxsep.main', *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     metrics = tmp_path / 'metrics.jsonl'
     deadline = time.monotonic() + 120
@@ -173,7 +176,10 @@ def test_parameters_pass_from_stage_to_stage(tmp_path):
     assert (tmp_path / 'first' / 'checkpoints' / '4').exists()
     assert (tmp_path / 'second' / 'checkpoints' / '2').exists()
     losses = {
-        stage: [json.loads(x)['loss'] for x in (tmp_path / stage / 'metrics.jsonl').read_text().splitlines()]
+        stage: [
+            json.loads(x)['loss']
+            for x in (tmp_path / stage / 'metrics.jsonl').read_text().splitlines()
+        ]
         for stage in ('first', 'second')
     }
     alone = smoke(num_steps=2, log_every=1, report=False)

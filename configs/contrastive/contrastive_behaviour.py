@@ -49,7 +49,9 @@ def get_config(arg='small'):
         config.make.encoder = dict(name='resnet18', small_images=True)
         config.make.projection = (128,)
         config.make.num_hard = 335
-        config.make.augment = dict(crop=dict(area=(0.2, 1.0)), color=dict(), flip=dict(), grayscale=dict())
+        config.make.augment = dict(
+            crop=dict(area=(0.2, 1.0)), color=dict(), flip=dict(), grayscale=dict()
+        )
         config.data = dict(name='tfds:cifar10')
         config.batch_size = 4096
         config.num_steps = 2_400  # 200 epochs

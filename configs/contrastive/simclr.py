@@ -16,7 +16,7 @@ def get_config(arg='small'):
     config.method = 'contrastive/simclr'
     config.make = dict(
         temperature=0.2,
-        encoder=dict(name='conv', widths=(32, 64, 128)),
+        encoder=dict(name='conv', widths=(32, 64, 128), features=256),
         projection=(256, 64),
         augment=dict(
             affine=dict(rotation=8.0, shear=16.0, scale=(0.75, 1.3), translation=0.08),
@@ -46,7 +46,9 @@ def get_config(arg='small'):
         config.make.temperature = 0.1
         config.make.encoder = dict(name='resnet50')
         config.make.projection = (2048, 128)
-        config.make.augment = dict(crop=dict(area=(0.08, 1.0)), flip=dict(), color=dict(), grayscale=dict(), blur=dict())
+        config.make.augment = dict(
+            crop=dict(area=(0.08, 1.0)), flip=dict(), color=dict(), grayscale=dict(), blur=dict()
+        )
         config.data = dict(name='tfds:imagenet2012')
         config.batch_size = 4096
         config.num_steps = 31_250  # 100 epochs

@@ -1,7 +1,7 @@
 """PPP: clusters validated by a mixture, their number found, and the separable points.
 
 Command: python -m jaxsep.main --config=configs/separability/ppp.py:small --workdir=runs/ppp
-Metric: train/adjusted_rand_index, and train/separable_adjusted_rand_index on the separable points
+Metric: repeatability_gain, over random k-means
 Measured: (runner)
 
 smoke: iris, 2 or 3 clusters. small: wine, 2 to 8 clusters. full: tfds:covtype in chunks.
@@ -15,16 +15,17 @@ def get_config(arg='small'):
     config = get_defaults()
     config.method = 'separability/ppp'
     config.make = dict(
-        num_clusters_range=(2, 8), covariance='diag', threshold=0.95, regularization=1e-2
+        num_clusters_range=(2, 8), covariance='full', threshold=0.95, regularization=1e-2
     )
-    config.data = dict(name='wine')
+    config.data = dict(name='wine', seed=0)
     config.batch_size = 64
     config.evals = dict(clustering=dict(label='label'))
     if arg == 'smoke':
         config.data.name = 'iris'
         config.make.num_clusters_range = (2, 3)
     elif arg == 'full':
-        config.data.name = 'tfds:covtype'
+        config.make.covariance = 'diag'
+        config.data = dict(name='tfds:covtype')
         config.make.max_steps = 100
         config.make.chunk_size = 20_000
         config.eval_batch_size = 8192

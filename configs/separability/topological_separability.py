@@ -16,7 +16,7 @@ def get_config(arg='small'):
     config = get_defaults()
     config.method = 'separability/topological_separability'
     config.make = dict(widths=(64, 64, 16), layer_norm=False)
-    config.data = dict(name='digits', classes=(3, 8), test_fraction=0.5)
+    config.data = dict(name='digits', classes=(3, 8), test_fraction=0.5, seed=0)
     config.batch_size = 32
     config.num_steps = 150
     config.optimizer.name = 'adam'
@@ -26,7 +26,9 @@ def get_config(arg='small'):
     config.eval_every = 5
     config.checkpoint_every = 50
     config.evals = dict(
-        topology=dict(label='label', max_points=300), knn=dict(label='label'), accuracy=dict(label='label')
+        topology=dict(label='label', max_points=300),
+        knn=dict(label='label'),
+        accuracy=dict(label='label'),
     )
     config.evals_while_training = ('topology', 'accuracy')
     config.select.metric = 'test/persistence_score'

@@ -1,10 +1,9 @@
-"""What augmentation costs: our warps against gathers, and its share of a training step.
+"""What augmentation costs: its share of a SimCLR step, and our warps against gathers.
 
-    python -m experiments.benchmarks.augmentation
-    python -m experiments.benchmarks.augmentation --step-seconds 0.24 --output augmentation.json
+    python -m experiments.benchmarks.augmentation [--config configs/contrastive/simclr.py:small]
 
 Everything is compiled once and then timed in turns, so that whatever else the machine
-does hits all alike; the smallest and the median time of each are printed and written.
+does hits all alike; the median time of each is what is compared.
 """
 
 import argparse
@@ -19,15 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.run import load_config
+from jaxsep import session
+from jaxsep.data import batches
 from jaxsep.data.augment import make_augment, two_views
+from jaxsep.data.source import load
 from jaxsep.ops import warp
-
-RECIPE = {
-    'crop': {'area': (0.5, 1.0)},
-    'affine': {'rotation': 15.0, 'shear': 10.0, 'scale': (0.9, 1.1), 'translation': 0.1},
-    'thickness': {},
-    'noise': {},
-}
+from jaxsep.trainers import state as states
+from jaxsep.trainers import step as steps
 
 
 def gathered(image: jax.Array, matrix: jax.Array) -> jax.Array:
@@ -60,76 +58,65 @@ def timings(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str
     return found
 
 
-def measure(
-    num_images: int = 512,
-    image_size: int = 32,
-    channels: int = 1,
-    recipe: Mapping[str, Mapping[str, object]] = RECIPE,
-    repeats: int = 20,
-    step: Callable[[jax.Array, jax.Array], object] | None = None,
-) -> dict[str, object]:
-    """Times augmentation of `num_images` images, half of them seen twice.
+def measure(spec: str, repeats: int) -> dict[str, object]:
+    """Times the training step of a config, its augmentation alone, and one warp both ways."""
+    config = load_config(spec, {}, seed=0)
+    (stage,) = session.prepare(config, load)
+    train = stage.source.splits['train']
+    batch = next(batches.stream(train, seed=0, batch_size=config.batch_size, num_steps=1))
+    optimizer = session.make_optimizer(config)
+    current = [states.create(stage.method, optimizer, 0, batch, stage.mesh)]
+    step = steps.compile_jit(stage.method, optimizer, current[0], batch, stage.mesh)
 
-    Args:
-      recipe: for `make_augment`.
-      step: a training step (keys [b], uint8 images [b, h, w, c]) -> arrays that augments with
-        `recipe` itself, with b = num_images / 2; its time is set against that of augmentation.
-    """
-    rng = np.random.default_rng(0)
-    half = num_images // 2
-    images = jnp.asarray(rng.integers(0, 256, (half, image_size, image_size, channels)), jnp.uint8)
-    keys = jax.random.split(jax.random.key(0), half)
-    floats = jnp.repeat(images, 2, axis=0) / 255.0
-    angles, scales = rng.uniform(-0.3, 0.3, 2 * half), rng.uniform(0.9, 1.1, 2 * half)
-    matrices = jax.vmap(lambda angle, scale: warp.affine_matrix(angle, 0.0, scale))(
-        jnp.asarray(angles, jnp.float32), jnp.asarray(scales, jnp.float32)
-    )
-    augment = make_augment(recipe)
+    def train_step():
+        current[0], metrics = step(current[0], batch)
+        return metrics
+
+    images = jnp.asarray(batch['image'])
+    keys = jax.random.split(jax.random.key(0), len(images))
+    augment = make_augment(config.make.augment.to_dict())
     views = jax.jit(lambda keys, images: two_views(keys, images, augment))
+    rng = np.random.default_rng(0)
+    floats = jnp.repeat(images, 2, axis=0) / 255.0
+    angles, scales = (
+        jnp.asarray(rng.uniform(low, high, len(floats)), jnp.float32)
+        for low, high in ((-0.3, 0.3), (0.9, 1.1))
+    )
+    matrices = jax.vmap(lambda angle, scale: warp.affine_matrix(angle, 0.0, scale))(angles, scales)
     ours, theirs = jax.jit(jax.vmap(warp.warp_affine)), jax.jit(jax.vmap(gathered))
-    calls = {
-        'augment': lambda: views(keys, images),
-        'warp': lambda: ours(floats, matrices),
-        'warp_by_gathers': lambda: theirs(floats, matrices),
-    }
-    if step is not None:
-        compiled = jax.jit(step)
-        calls['step'] = lambda: compiled(keys, images)
-    seconds = timings(calls, repeats)
-    result = {
-        'num_images': 2 * half,
-        'image': [image_size, image_size, channels],
-        'recipe': {name: dict(options) for name, options in recipe.items()},
+    seconds = timings(
+        {
+            'step': train_step,
+            'augment': lambda: views(keys, images),
+            'warp': lambda: ours(floats, matrices),
+            'warp by gathers': lambda: theirs(floats, matrices),
+        },
+        repeats,
+    )
+    return {
+        'config': spec,
+        'images': list(floats.shape),
         'seconds': seconds,
-        'gathers_over_ours': seconds['warp_by_gathers']['median'] / seconds['warp']['median'],
-        'jax': jax.__version__,
+        'share_of_step': seconds['augment']['median'] / seconds['step']['median'],
+        'gathers_over_ours': seconds['warp by gathers']['median'] / seconds['warp']['median'],
+        'versions': {'jax': jax.__version__, 'python': platform.python_version()},
         'device': jax.devices()[0].device_kind,
-        'python': platform.python_version(),
     }
-    if step is not None:
-        result['share_of_step'] = seconds['augment']['median'] / seconds['step']['median']
-    return result
 
 
 def main() -> None:
     """Reads the flags, measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--num-images', type=int, default=512)
-    parser.add_argument('--image-size', type=int, default=32)
-    parser.add_argument('--channels', type=int, default=1)
+    parser.add_argument('--config', default='configs/contrastive/simclr.py:small')
     parser.add_argument('--repeats', type=int, default=20)
-    parser.add_argument('--step-seconds', type=float, help='time of a whole training step')
     parser.add_argument('--output', type=pathlib.Path,
                         default=pathlib.Path(__file__).with_suffix('.json'))  # fmt: skip
     flags = parser.parse_args()
-    result = measure(flags.num_images, flags.image_size, flags.channels, repeats=flags.repeats)
+    result = measure(flags.config, flags.repeats)
     for name, seconds in result['seconds'].items():
         print(f'{name:16s} ' + '  '.join(f'{k} {1e3 * v:8.2f} ms' for k, v in seconds.items()))
+    print(f'augmentation takes {100 * result["share_of_step"]:.1f} % of a step')
     print(f'gathers take {result["gathers_over_ours"]:.1f} times as long as our warp')
-    if flags.step_seconds:
-        share = result['seconds']['augment']['median'] / flags.step_seconds
-        result |= {'step_seconds': flags.step_seconds, 'share_of_step': share}
-        print(f'augmentation is {100 * share:.1f} % of a step of {flags.step_seconds} s')
     flags.output.write_text(json.dumps(result, indent=2) + '\n')
     print(f'written to {flags.output}')
 

@@ -6,7 +6,9 @@ from scipy.stats import spearmanr
 
 from jaxsep.trainers import records
 
-CLAIM = 'Without labels, the topology of an embedding tracks its separability and tells when to stop'
+CLAIM = (
+    'Without labels, the topology of an embedding tracks its separability and tells when to stop'
+)
 SOURCE = 'Ghalyan et al., 2023, abstract and figure 1'
 
 CONFIG = 'configs/separability/topological_separability.py:small'
@@ -28,7 +30,9 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
     accuracy = [x['test/accuracy'] for x in lines]
     chosen = max(range(len(lines)), key=lambda i: score[i])
     return {
-        'score_silhouette_spearman': float(spearmanr(score, [x['test/silhouette'] for x in lines])[0]),
+        'score_silhouette_spearman': float(
+            spearmanr(score, [x['test/silhouette'] for x in lines])[0]
+        ),
         'accuracy_lost': max(accuracy) - accuracy[chosen],
         'first_score': score[0],
         'last_score': score[-1],

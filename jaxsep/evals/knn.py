@@ -8,8 +8,14 @@ from jaxsep.metrics.neighbors import METRICS, knn_predict
 
 NEEDS = ('train', 'test')
 
+
 def evaluate(
-    splits: Splits, *, label: str = 'label', output: str = 'embedding', k: int = 5, metric: str = 'cosine'
+    splits: Splits,
+    *,
+    label: str = 'label',
+    output: str = 'embedding',
+    k: int = 5,
+    metric: str = 'cosine',
 ) -> dict[str, float]:
     """The share of test points whose k nearest training points vote for their label.
 

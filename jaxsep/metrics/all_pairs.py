@@ -114,7 +114,10 @@ def all_pairs(
     with jax.enable_x64(True):
         one_hot = np.concatenate(
             [np.ones((n, 1), dtype)]
-            + [np.eye(c, dtype=dtype)[np.asarray(y)] for y, c in zip(labels, num_classes)],
+            + [
+                np.eye(c, dtype=dtype)[np.asarray(y)]
+                for y, c in zip(labels, num_classes, strict=True)
+            ],
             axis=1,
         )
         prepared = _prepare(points, dtype)
@@ -220,8 +223,8 @@ def _search(
     bound_cosine = jnp.where(itself, jnp.inf, cosine - slack * (scale + radial) * factor)
     exponentials = jnp.where(itself, 0, jnp.exp(-4 * cosine))
     by_distance = partial(_nearest, k=k, candidates=candidates)
-    euclidean = by_distance(bound_euclidean, own.centred, points.centred, jnp.zeros_like(bound_cosine))
-    angular = by_distance(2 * bound_cosine, own.unit, points.unit, points.zero[None, :] + own.zero[:, None])
+    euclidean = by_distance(bound_euclidean, own.centred, points.centred, jnp.zeros_like(itself))
+    angular = by_distance(2 * bound_cosine, own.unit, points.unit, without_angle > 0)
     return _Block(
         euclidean._replace(distances=jnp.sqrt(euclidean.distances)),
         angular._replace(distances=angular.distances / 2),
@@ -230,17 +233,18 @@ def _search(
     )
 
 
-def _nearest(bound: Array, own: Array, points: Array, added: Array, k: int, candidates: int):
+def _nearest(bound: Array, own: Array, points: Array, apart: Array, k: int, candidates: int):
     """The k nearest among the candidates of smallest bound, by direct differences.
 
-    `bound` is on the squared distance; `added` [b n] is added to it for each pair.
+    `bound` is on the squared distance; where `apart` [b n], that is 2 whatever the points:
+    1 - cosine is 1 to a zero row, exactly, so that ties keep their order.
     """
     n = bound.shape[1]
     # Without the barrier, XLA on CPU turns top-k back into a full sort: 15 times slower.
     negative, index = jax.lax.optimization_barrier(jax.lax.top_k(-bound, candidates))
     difference = own[:, None, :] - points[index]
     square = jnp.sum(difference * difference, axis=-1)
-    square = square + jnp.take_along_axis(added, index, axis=1)
+    square = jnp.where(jnp.take_along_axis(apart, index, axis=1), 2, square)
     square, index = jax.lax.sort((square, index.astype(jnp.int32)), num_keys=2)
     left_out = -negative[:, -1] if candidates < n - 1 else jnp.inf
     return _Found(index[:, :k], square[:, :k], square[:, k - 1] <= left_out)
@@ -254,7 +258,8 @@ def _search_directly(
 
     def one(row):
         difference = coordinates - coordinates[row][None, :]
-        square = jnp.sum(difference * difference, axis=1) + zero + zero[row]
+        square = jnp.sum(difference * difference, axis=1)
+        square = jnp.where(jnp.maximum(zero, zero[row]) > 0, 2, square)
         square = jnp.where(jnp.arange(square.shape[0]) == row, jnp.inf, square)
         negative, index = jax.lax.top_k(-square, k)
         return index.astype(jnp.int32), -negative

@@ -36,16 +36,19 @@ class Mlp(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """3x3 convolutions of stride 2 with batch normalisation and ReLU; mean over space.
+    """3x3 convolutions of stride 2 with batch normalisation and ReLU, then a linear layer.
 
     Made for small images on small machines: a 32 x 32 image needs about 3 million
-    multiply-adds at the default widths.
+    multiply-adds at the default widths. The linear layer sees every place of the last
+    map, so that where a stroke is can be told; the mean over space would forget it.
 
     Attributes:
       widths: channels after each convolution.
+      features: outputs of the linear layer; 0 takes the mean over space in its place.
     """
 
     widths: Sequence[int] = (32, 64, 128)
+    features: int = 128
     axis_name: str | None = None
 
     @nn.compact
@@ -54,7 +57,9 @@ class ConvEncoder(nn.Module):
             x = nn.Conv(width, (3, 3), strides=2, use_bias=False)(x)
             x = nn.BatchNorm(not train, axis_name=self.axis_name, momentum=0.9)(x)
             x = nn.relu(x)
-        return jnp.mean(x, axis=(1, 2))
+        if not self.features:
+            return jnp.mean(x, axis=(1, 2))
+        return nn.Dense(self.features)(x.reshape(x.shape[0], -1))
 
 
 class Pixels(nn.Module):

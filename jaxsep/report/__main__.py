@@ -1,4 +1,4 @@
-"""python -m jaxsep.report embeddings.npz [more.npz ...] [--html out.html] [--json out.json]"""
+"""python -m jaxsep.report embeddings.npz [more.npz ...] [--html out.html] [--json out.json]."""
 
 import argparse
 import json
@@ -69,7 +69,11 @@ class Progress:
     def __call__(self, what: str, done: int, of: int) -> None:
         now = time.monotonic()
         share = done / max(of, 1)
-        left = f', {(now - self.started) / share * (1 - share):.0f} s left' if done and now - self.started > 3 else ''
+        left = (
+            f', {(now - self.started) / share * (1 - share):.0f} s left'
+            if done and now - self.started > 3
+            else ''
+        )
         if self.live:
             filled = int(share * 24)
             bar = '█' * filled + '░' * (24 - filled)

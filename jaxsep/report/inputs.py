@@ -105,7 +105,9 @@ def read(
             )
         title = stem if stems.count(stem) == 1 else str(path)
         for name, array in found.items():
-            shown_name = name if len(paths) == 1 else title if len(found) == 1 else f'{title}:{name}'
+            shown_name = (
+                name if len(paths) == 1 else title if len(found) == 1 else f'{title}:{name}'
+            )
             embeddings[shown_name] = check_points(f'{path}: {name}', array)
         for name, array in arrays.items():
             if array.ndim != 1:

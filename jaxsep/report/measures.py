@@ -218,10 +218,10 @@ def separability(
             close, purity = _neighborhood(pairs, position, column.codes[paired], k)
             chosen = {key: (close | measured).get(key) for key in _labelled_keys(k)}
             described[name] = {
-                'classes': dict(
-                    zip(column.names, np.bincount(column.codes).tolist(), strict=True)
-                ),
-                'measures': {key: v for key, v in _plain(chosen).items() if key in (close | measured)},
+                'classes': dict(zip(column.names, np.bincount(column.codes).tolist(), strict=True)),
+                'measures': {
+                    key: v for key, v in _plain(chosen).items() if key in (close | measured)
+                },
                 'purity': purity,
             }
     tell('done', 1, 1)

@@ -25,14 +25,13 @@ p, figcaption { color: var(--soft); max-width: 46rem }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 th.number, td.number { text-align: right; white-space: nowrap } td.best { background: var(--best); font-weight: 600 }
-td.meaning { color: var(--soft); font-size: .86rem }
+span.meaning { display: block; color: var(--soft); font-size: .83rem; line-height: 1.25 }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0 }
-figure { margin: 0; flex: 1 1 19rem; max-width: 100%; background: var(--card); border-radius: 8px; padding: .7rem }
+figure { margin: 0; flex: 1 1 21rem; max-width: 100%; background: var(--card); border-radius: 8px; padding: .7rem }
 figure img { width: 100%; height: auto; background: #fff; border-radius: 4px }
 figcaption { font-size: .85rem; margin-top: .3rem } figcaption b { color: var(--ink) }
-@media (max-width: 40rem) { td.meaning { display: none } }
-@media print { body { max-width: none; padding: 0 } figure, tr { break-inside: avoid } td.meaning { display: table-cell } }
-"""
+@media print { body { max-width: none; padding: 0 } figure, tr { break-inside: avoid } }
+"""  # noqa: E501
 
 
 def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
@@ -60,7 +59,9 @@ def run_page(title, results, curves, named_embeddings, labels) -> str:
     sections = [('Results', results_table(results))]
     if curves:
         shown = list(curves.items())[:MOST_CURVES]
-        sections.append(('Curves', pictures([(plots.curve(*c, name), name, '') for name, c in shown])))
+        sections.append(
+            ('Curves', pictures([(plots.curve(*c, name), name, '') for name, c in shown]))
+        )
     finite, notes = {}, []
     for name, array in named_embeddings.items():
         try:
@@ -83,7 +84,9 @@ def run_page(title, results, curves, named_embeddings, labels) -> str:
     return page(title, sections)
 
 
-def separability_page(title: str, found: Mapping, embeddings: Mapping, labels: Mapping, notes=()) -> str:
+def separability_page(
+    title: str, found: Mapping, embeddings: Mapping, labels: Mapping, notes=()
+) -> str:
     """The page of `python -m jaxsep.report`; `found` is what `compare` returned."""
     sections = separability_sections(found, embeddings, labels)
     if notes:
@@ -114,18 +117,26 @@ def separability_sections(found, embeddings, labels) -> list[tuple[str, str]]:
             picture, words = plots.projection(xy, shares, column.codes, column.names)
             drawn.append((picture, f'{key} by {name}', words))
         curves = {
-            key if metric == 'euclidean' else f'{key}, cosine': result['labels'][name]['purity'][metric]
+            key if metric == 'euclidean' else f'{key}, cosine': result['labels'][name]['purity'][
+                metric
+            ]
             for key, result in results.items()
             for metric in ('euclidean', 'cosine')
         }
         chance = first['labels'][name]['purity']['chance']
         drawn.append(
-            (plots.purity(curves, chance), 'neighbour purity', 'High and flat: one compact region per class.')
+            (
+                plots.purity(curves, chance),
+                'neighbour purity',
+                'High and flat: one compact region per class.',
+            )
         )
         for key, points in embeddings.items():
             picture, words = plots.centres(np.asarray(points), column.codes, column.names)
             drawn.append((picture, f'class centres, {key}', words))
-        sections.append((f'Label: {name}', paragraphs([text]) + measure_table(rows) + pictures(drawn)))
+        sections.append(
+            (f'Label: {name}', paragraphs([text]) + measure_table(rows) + pictures(drawn))
+        )
     drawn = [
         (
             plots.spectra({key: result['singular_values'] for key, result in results.items()}),
@@ -134,16 +145,23 @@ def separability_sections(found, embeddings, labels) -> list[tuple[str, str]]:
         )
     ]
     for key, result in results.items():
-        picture, words = plots.barcode(result['persistence_bars'], result['points_used']['persistence'])
+        picture, words = plots.barcode(
+            result['persistence_bars'], result['points_used']['persistence']
+        )
         drawn.append((picture, f'persistence, {key}', words))
         if not columns:
             picture, words = plots.projection(*projected[key], None, ())
             drawn.append((picture, f'{key}, two principal axes', words))
-    sizes = '; '.join(f'{key}: {result["n"]:,} points, {result["d"]:,} features' for key, result in results.items())
+    sizes = '; '.join(
+        f'{key}: {result["n"]:,} points, {result["d"]:,} features'
+        for key, result in results.items()
+    )
     general = {key: result['general'] for key, result in results.items()}
     used = first['points_used']
     sizes += f'. Persistence of {used["persistence"]:,} points, distances of {used["pairs"]:,}.'
-    sections.append(('Without labels', paragraphs([sizes]) + measure_table(general) + pictures(drawn)))
+    sections.append(
+        ('Without labels', paragraphs([sizes]) + measure_table(general) + pictures(drawn))
+    )
     notes = list(dict.fromkeys(note for result in results.values() for note in result['notes']))
     if notes:
         sections.append(('Notes', paragraphs(notes)))
@@ -152,14 +170,21 @@ def separability_sections(found, embeddings, labels) -> list[tuple[str, str]]:
 
 def overview(results: Mapping) -> str:
     """One row per label column and embedding with the numbers most people want first."""
-    keys = ('loo_knn1_euclidean', 'ridge_probe', 'majority_share', 'silhouette_euclidean', 'fisher_trace_ratio')
+    keys = (
+        'loo_knn1_euclidean',
+        'ridge_probe',
+        'majority_share',
+        'silhouette_euclidean',
+        'fisher_trace_ratio',
+    )
     head = ['label', 'embedding', 'classes'] + [measures.measure(key).title for key in keys]
     rows, drawn = [], {}
     for column in next(iter(results.values()))['labels']:
         for name, result in results.items():
             label = result['labels'][column]
             rows.append(
-                [column, name, str(len(label['classes']))] + [number(label['measures'][key]) for key in keys]
+                [column, name, str(len(label['classes']))]
+                + [number(label['measures'][key]) for key in keys]
             )
             drawn.setdefault(name, {})[f'{column}: 1-NN'] = label['measures']['loo_knn1_euclidean']
             drawn[name][f'{column}: silhouette'] = label['measures']['silhouette_euclidean']
@@ -169,7 +194,7 @@ def overview(results: Mapping) -> str:
     return plain_table(head, rows, first_number=2) + picture
 
 
-def measure_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
+def measure_table(rows: Mapping[str, Mapping[str, int | float | None]]) -> str:
     """Measures down, embeddings across; the better of several is marked."""
     names = list(rows)
     head = ''.join(f'<th class="number">{html.escape(name)}</th>' for name in names)
@@ -185,11 +210,11 @@ def measure_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
         arrow = ARROWS[described.better]
         mark = f' <span title="{SPOKEN[described.better]}">{arrow}</span>' if arrow else ''
         lines.append(
-            f'<tr><td>{html.escape(described.title)}{mark}</td>{cells}'
-            f'<td class="meaning">{html.escape(described.meaning)}</td></tr>'
+            f'<tr><td>{html.escape(described.title)}{mark}'
+            f'<span class="meaning">{html.escape(described.meaning)}</span></td>{cells}</tr>'
         )
     return (
-        f'<div class="wide"><table><thead><tr><th>measure</th>{head}<th>what it says</th></tr></thead>'
+        f'<div class="wide"><table><thead><tr><th>measure</th>{head}</tr></thead>'
         f'<tbody>{"".join(lines)}</tbody></table></div>'
     )
 
@@ -198,7 +223,9 @@ def pairs_table(pairs: Sequence[Mapping]) -> str:
     """How alike each pair of embeddings is, with what the numbers mean."""
     keys = list(measures.PAIRED)
     head = ['embeddings'] + [measures.measure(key).title for key in keys]
-    rows = [[f'{pair["a"]} and {pair["b"]}'] + [number(pair[key]) for key in keys] for pair in pairs]
+    rows = [
+        [f'{pair["a"]} and {pair["b"]}'] + [number(pair[key]) for key in keys] for pair in pairs
+    ]
     used = pairs[0]['points_used']
     meaning = [f'{measures.measure(key).title}: {measures.measure(key).meaning}.' for key in keys]
     meaning.append(f'Unbiased CKA and mutual k-NN of {used["other"]:,} points.')
@@ -207,7 +234,10 @@ def pairs_table(pairs: Sequence[Mapping]) -> str:
 
 def results_table(results: Mapping) -> str:
     """Names and numbers of a run."""
-    rows = [[str(key), number(value) if _is_number(value) else str(value)] for key, value in results.items()]
+    rows = [
+        [str(key), number(value) if _is_number(value) else str(value)]
+        for key, value in results.items()
+    ]
     return plain_table(['result', 'value'], rows, first_number=1)
 
 
@@ -258,7 +288,7 @@ def _is_number(value) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
-def _best(values: Sequence[float | None], better: str) -> int | None:
+def _best(values: Sequence[int | float | None], better: str) -> int | None:
     known = [(value, position) for position, value in enumerate(values) if value is not None]
     if better == 'none' or len(known) < 2 or len({value for value, _ in known}) < 2:
         return None

@@ -61,7 +61,9 @@ def projection(
         for c, name in enumerate(names):
             chosen = xy[codes[drawn] == c]
             marker = MARKERS[(c + c // len(COLORS)) % len(MARKERS)]
-            axes.scatter(*chosen.T, color=COLORS[c % len(COLORS)], marker=marker, label=_short(name), **style)
+            axes.scatter(
+                *chosen.T, color=COLORS[c % len(COLORS)], marker=marker, label=_short(name), **style
+            )
         legend = figure.legend(
             *axes.get_legend_handles_labels(), loc='outside right upper', fontsize=8, frameon=False
         )
@@ -78,7 +80,7 @@ def projection(
     return _image(figure, svg=len(drawn) <= 300), words
 
 
-def spectra(named_values: Mapping[str, Sequence[float]]) -> str:
+def spectra(named_values: Mapping[str, Sequence[float] | np.ndarray]) -> str:
     """Singular values over the largest, by rank, for one or more embeddings."""
     figure, axes = _figure()
     for position, (name, values) in enumerate(named_values.items()):
@@ -93,7 +95,7 @@ def spectra(named_values: Mapping[str, Sequence[float]]) -> str:
     return _image(figure)
 
 
-def purity(named_curves: Mapping[str, Sequence[float]], chance: float) -> str:
+def purity(named_curves: Mapping[str, Sequence[float] | np.ndarray], chance: float) -> str:
     """Share of same-class points among the k nearest, against k, with chance as a dotted line."""
     figure, axes = _figure()
     for position, (name, curve) in enumerate(named_curves.items()):
@@ -128,7 +130,7 @@ def centres(points: np.ndarray, codes: np.ndarray, names: Sequence[str]) -> tupl
     return _image(figure), f'Red: alike, blue: opposite.{rest}'
 
 
-def barcode(bars: Sequence[float], used: int) -> tuple[str, str]:
+def barcode(bars: Sequence[float] | np.ndarray, used: int) -> tuple[str, str]:
     """Bars of connected components, longest on top, next to their persistence diagram."""
     bars = np.sort(np.asarray(bars))[::-1]
     figure = Figure(figsize=(6.2, 3.2), layout='constrained')
@@ -146,12 +148,12 @@ def barcode(bars: Sequence[float], used: int) -> tuple[str, str]:
     for axes in (left, right):
         axes.spines[['top', 'right']].set_visible(False)
     return _image(figure, svg=False), (
-        f'Minimum spanning tree of {used:,} points; the {len(shown):,} longest of {len(bars):,} bars. '
-        'Few long bars above many short ones: clusters.'
+        f'Minimum spanning tree of {used:,} points; the {len(shown):,} longest of {len(bars):,} bars.'
+        ' Few long bars above many short ones: clusters.'
     )
 
 
-def bars(values: Mapping[str, Mapping[str, float | None]]) -> str:
+def bars(values: Mapping[str, Mapping[str, int | float | None]]) -> str:
     """One group of bars per measure, one bar per embedding; measures between 0 and 1."""
     measures = list(next(iter(values.values())))
     figure, axes = _figure(6.2, 0.6 + 0.32 * len(measures) * max(len(values), 2) * 0.75)
@@ -160,7 +162,11 @@ def bars(values: Mapping[str, Mapping[str, float | None]]) -> str:
         places = np.arange(len(measures)) + position * height
         lengths = [row[key] if row[key] is not None else 0.0 for key in measures]
         drawn = axes.barh(
-            places, lengths, height=height * 0.92, color=COLORS[position % len(COLORS)], label=_short(name)
+            places,
+            lengths,
+            height=height * 0.92,
+            color=COLORS[position % len(COLORS)],
+            label=_short(name),
         )
         axes.bar_label(drawn, fmt='%.3f', fontsize=7, padding=2)
     axes.set_yticks(np.arange(len(measures)) + (len(values) - 1) * height / 2, measures, fontsize=8)
@@ -171,7 +177,7 @@ def bars(values: Mapping[str, Mapping[str, float | None]]) -> str:
     return _image(figure)
 
 
-def curve(steps: Sequence[float], values: Sequence[float], name: str) -> str:
+def curve(steps: Sequence[int | float], values: Sequence[int | float], name: str) -> str:
     """One number of a training run against its step."""
     figure, axes = _figure(3.4, 2.3)
     axes.plot(steps, values, color=COLORS[0], linewidth=1.3, marker='o' if len(steps) < 3 else None)
@@ -190,7 +196,14 @@ def _figure(width: float = 4.6, height: float = 3.2):
 
 def _line(axes, x, y, position: int, name: str) -> None:
     marker = MARKERS[position % len(MARKERS)] if len(x) <= 40 else None
-    axes.plot(x, y, color=COLORS[position % len(COLORS)], marker=marker, markersize=3.5, label=_short(name))
+    axes.plot(
+        x,
+        y,
+        color=COLORS[position % len(COLORS)],
+        marker=marker,
+        markersize=3.5,
+        label=_short(name),
+    )
 
 
 def _legend(axes, entries: int) -> None:
@@ -210,11 +223,8 @@ def _short(name: str, most: int = 18) -> str:
 def _image(figure: Figure, svg: bool = True) -> str:
     """An img element with the figure inside it; SVG for lines, PNG where there are many points."""
     FigureCanvasAgg(figure)
-    kind, settings = ('svg+xml', {}) if svg else ('png', {'dpi': 130})
+    kind, settings = ('svg+xml', {'metadata': {'Date': None}}) if svg else ('png', {'dpi': 130})
     stream = io.BytesIO()
-    figure.savefig(
-        stream, format='svg' if svg else 'png', facecolor='white', metadata={'Date': None} if svg else None,
-        **settings,
-    )  # fmt: skip
+    figure.savefig(stream, format='svg' if svg else 'png', facecolor='white', **settings)
     encoded = base64.b64encode(stream.getvalue()).decode()
     return f'data:image/{kind};base64,{encoded}'

@@ -33,7 +33,7 @@ def table(found: Mapping) -> str:
     return '\n'.join(lines)
 
 
-def _block(title: str, rows: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+def _block(title: str, rows: Mapping[str, Mapping[str, int | float | None]]) -> list[str]:
     names = list(rows)
     wide = max(len(measure(key).title) for key in next(iter(rows.values()))) + 2
     columns = [max(11, len(name) + 1) for name in names]
@@ -44,7 +44,8 @@ def _block(title: str, rows: Mapping[str, Mapping[str, float | None]]) -> list[s
     for key in next(iter(rows.values())):
         described = measure(key)
         cells = ''.join(
-            f'{number(rows[name].get(key)):>{size}}' for name, size in zip(names, columns, strict=True)
+            f'{number(rows[name].get(key)):>{size}}'
+            for name, size in zip(names, columns, strict=True)
         )
         lines.append(
             f'  {described.title:<{wide}}{cells} {ARROWS[described.better] or " "}  {described.meaning}'

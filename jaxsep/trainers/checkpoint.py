@@ -85,10 +85,14 @@ class Checkpoints:
                 if step is not None:
                     raise
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                warn(f'checkpoint {candidate} cannot be read ({reason[:120]}); trying the one before')
+                warn(
+                    f'checkpoint {candidate} cannot be read ({reason[:120]}); trying the one before'
+                )
                 self._move_aside(candidate)
         if candidates:
-            raise ValueError(f'none of the checkpoints {candidates} in {self._directory} can be read')
+            raise ValueError(
+                f'none of the checkpoints {candidates} in {self._directory} can be read'
+            )
         return None
 
     def _move_aside(self, step: int) -> None:

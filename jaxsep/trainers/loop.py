@@ -14,7 +14,8 @@ import optax
 
 from jaxsep.errors import Interrupted, NonFiniteLoss
 from jaxsep.method import Batch, Method
-from jaxsep.trainers import records, step as steps
+from jaxsep.trainers import records
+from jaxsep.trainers import step as steps
 from jaxsep.trainers.checkpoint import Checkpoints
 from jaxsep.trainers.state import TrainState, create, make_mesh, replicated
 
@@ -139,7 +140,9 @@ def train(
                     record.write(done, scored)
                     if selection.metric:
                         scores.append(scored[selection.metric])
-                    progress.say(f'step {done}  ' + '  '.join(f'{k} {v:.4f}' for k, v in scored.items()))
+                    progress.say(
+                        f'step {done}  ' + '  '.join(f'{k} {v:.4f}' for k, v in scored.items())
+                    )
                     logged = (time.monotonic(), done)
                 if saving or (evaluating and selection.metric):
                     spent = seconds + time.monotonic() - began

@@ -81,7 +81,11 @@ def test_two_points_and_coinciding_points_are_measured():
     'data, options, match',
     [
         ({'train': {}}, {}, "no split 'test'; there are: train"),
-        ({'test': {'logits': np.ones((3, 2))}}, {}, "no column 'embedding' in split 'test'; there are: logits"),
+        (
+            {'test': {'logits': np.ones((3, 2))}},
+            {},
+            "no column 'embedding' in split 'test'; there are: logits",
+        ),
         ({'test': {'embedding': np.ones((1, 3))}}, {}, r'embedding: expected .* n >= 2'),
         (splits(), {'label': 'weight'}, "no column 'weight' in split 'test'; there are: .*family"),
         (splits(), {'max_points': 1}, 'max_points: expected at least 2'),

@@ -49,7 +49,12 @@ def batches(start):
 def train(workdir, num_steps=12, method=None, **options):
     given = {'log_every': 2, 'checkpoint_every': 4, **options}
     return loop.train(
-        method or regression(), optax.adam(0.1), batches, workdir=workdir, num_steps=num_steps, **given
+        method or regression(),
+        optax.adam(0.1),
+        batches,
+        workdir=workdir,
+        num_steps=num_steps,
+        **given,
     )
 
 
@@ -138,7 +143,11 @@ def scores(values):
 
 @pytest.mark.parametrize(
     ('mode', 'values', 'stops_at', 'best'),
-    [('max', [1, 3, 2, 2, 9, 9], 8, 4), ('min', [3, 1, 2, 2, 0, 0], 8, 4), ('max', [1, 2, 3, 4, 5, 6], 12, 12)],
+    [
+        ('max', [1, 3, 2, 2, 9, 9], 8, 4),
+        ('min', [3, 1, 2, 2, 0, 0], 8, 4),
+        ('max', [1, 2, 3, 4, 5, 6], 12, 12),
+    ],
 )
 def test_patience_stops_and_the_best_checkpoint_is_kept(tmp_path, mode, values, stops_at, best):
     selection = loop.Selection('test/score', mode, patience=2)
@@ -152,7 +161,9 @@ def test_patience_stops_and_the_best_checkpoint_is_kept(tmp_path, mode, values, 
 
 
 def test_batches_that_do_not_divide_over_devices_are_refused(tmp_path):
-    with pytest.raises(ValueError, match='batch_size: 8 rows cannot be split evenly over 3 devices'):
+    with pytest.raises(
+        ValueError, match='batch_size: 8 rows cannot be split evenly over 3 devices'
+    ):
         train(tmp_path, num_devices=3)
 
 

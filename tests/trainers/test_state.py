@@ -30,7 +30,8 @@ def test_a_teacher_that_starts_as_a_copy_shares_no_buffer():
 def test_the_same_seed_gives_the_same_state_on_any_number_of_devices():
     batch = {'index': np.zeros(8, np.int32)}
     one, eight = (
-        states.create(teacher_student(), optax.sgd(0.1), 3, batch, states.make_mesh(n)) for n in (1, 8)
+        states.create(teacher_student(), optax.sgd(0.1), 3, batch, states.make_mesh(n))
+        for n in (1, 8)
     )
     np.testing.assert_array_equal(one.params['w'], eight.params['w'])
 

@@ -62,12 +62,8 @@ def make(
         return {
             'softmax': partial(behaviour.info_nce_per_anchor, temperature=temperature),
             'simple': partial(behaviour.simple_contrastive, weight=1 / num_negatives),
-            'hard': partial(
-                behaviour.hard_contrastive, temperature=temperature, num_hard=num_hard
-            ),
-            'hard_simple': partial(
-                behaviour.hard_simple, weight=1 / num_hard, num_hard=num_hard
-            ),
+            'hard': partial(behaviour.hard_contrastive, temperature=temperature, num_hard=num_hard),
+            'hard_simple': partial(behaviour.hard_simple, weight=1 / num_hard, num_hard=num_hard),
         }[loss](similarities)
 
     def init(key, batch):

@@ -40,7 +40,7 @@ def make(
     beta: float = 0.5,
     axis_name: str | None = None,
 ) -> Method:
-    """iSogCLR or SogCLR as a Method.
+    """ISogCLR or SogCLR as a Method.
 
     Outputs `embedding` (the encoder's features), `projection` (unit rows) and
     `temperature`: the learnt one of the training sample at `index`, so it means something

@@ -1,4 +1,4 @@
-"""SimCLR: A Simple Framework for Contrastive Learning of Visual Representations (Chen et al., 2020).
+"""A Simple Framework for Contrastive Learning of Visual Representations (SimCLR; Chen et al., 2020).
 
 Two augmentations of each image are positives of one another, everything else in the
 batch is negative; the loss is taken on a projection that is thrown away afterwards.
@@ -16,7 +16,11 @@ from jaxsep.losses.contrastive import nt_xent
 from jaxsep.losses.sphere import alignment
 from jaxsep.method import Method
 from jaxsep.models.encoders import (
-    Mlp, Projected, apply_train, init_model, make_encoder,
+    Mlp,
+    Projected,
+    apply_train,
+    init_model,
+    make_encoder,
 )  # fmt: skip
 from jaxsep.ops.devices import example_keys, gather
 from jaxsep.ops.geometry import l2_normalize
