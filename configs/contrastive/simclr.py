@@ -15,32 +15,34 @@ def get_config(arg='small'):
     config = get_defaults()
     config.method = 'contrastive/simclr'
     config.make = dict(
-        temperature=0.2,
-        encoder=dict(name='conv', widths=(32, 64, 128), features=256),
-        projection=(256, 64),
+        temperature=0.1,
+        encoder=dict(name='conv', widths=(32, 64, 128), features=512),
+        projection=(128,),
         augment=dict(
-            affine=dict(rotation=8.0, shear=16.0, scale=(0.75, 1.3), translation=0.08),
-            thickness=dict(),
+            crop=dict(area=(0.85, 1.0), ratio=(0.7, 1.43)),
+            affine=dict(rotation=2.0, shear=12.0, scale=(0.92, 1.1), translation=0.03),
+            thickness=dict(sigma=(0.4, 1.6), level=(0.1, 0.7), softness=(0.2, 0.7)),
         ),
     )
     config.data = dict(name='glyphs', test_fraction=0.25)
     config.batch_size = 256
-    config.num_steps = 800
-    config.optimizer.learning_rate = 2e-3
+    config.num_steps = 900
+    config.optimizer.learning_rate = 4e-3
     config.optimizer.weight_decay = 1e-4
     config.optimizer.warmup_steps = 30
-    config.checkpoint_every = 400
+    config.checkpoint_every = 450
     config.evals = dict(
         retrieval=dict(label='character', across='face', ks=(1, 5)),
         knn=dict(label='script'),
         linear_probe=dict(label='script'),
     )
     if arg == 'smoke':
-        config.make.encoder = dict(name='conv', widths=(8, 16))
+        config.make.encoder = dict(name='conv', widths=(8, 16), features=16)
         config.make.projection = (16, 8)
         config.data.image_size = 8
         config.batch_size = 16
         config.num_steps, config.log_every = 40, 5
+        config.optimizer.warmup_steps = 0
         config.evals = dict(retrieval=dict(label='character', across='face', ks=(1,)))
     elif arg == 'full':
         config.make.temperature = 0.1

@@ -1,5 +1,6 @@
 """Residual networks (He et al., 2016, https://arxiv.org/abs/1512.03385)."""
 
+from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
@@ -25,7 +26,7 @@ class Block(nn.Module):
     width: int
     stride: int
     bottleneck: bool
-    norm: type
+    norm: Callable[..., nn.Module]
 
     @nn.compact
     def __call__(self, x):

@@ -37,7 +37,7 @@ class Selection(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What training returns: the last state, its seconds of training, the best step."""
+    """The last state, the seconds of training until it was saved, the best step."""
 
     state: TrainState
     seconds: float
@@ -86,7 +86,8 @@ def train(
     progress = records.Progress(num_steps)
     restored = checkpoints.restore(fresh, warn=progress.say)
     state, meta = restored or (fresh, {'seconds': 0.0, 'scores': []})
-    first, seconds, scores = int(state.step), meta['seconds'], list(meta['scores'])
+    first, scores = int(state.step), list(meta['scores'])
+    before = spent = meta['seconds']
     if first:
         progress.say(f'resuming at step {first}')
     record = records.Records(workdir, first)
@@ -145,14 +146,13 @@ def train(
                     )
                     logged = (time.monotonic(), done)
                 if saving or (evaluating and selection.metric):
-                    spent = seconds + time.monotonic() - began
+                    spent = before + time.monotonic() - began
                     checkpoints.save(state, {'seconds': spent, 'scores': scores}, scored)
                     last_saved = done
                 if stopped.is_set() and not last:
                     raise Interrupted(f'stopped by SIGTERM; step {done} is saved in {workdir}')
             jax.block_until_ready(state)
-            seconds += time.monotonic() - began
-        return Result(state, seconds, checkpoints.best_step())
+        return Result(state, spent, checkpoints.best_step())
     finally:
         progress.close()
         stream.close()

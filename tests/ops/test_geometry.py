@@ -1,0 +1,65 @@
+"""Directions and distances."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxsep.ops import geometry
+
+
+def oracle_normalize(x):
+    norms = np.sqrt((x.astype(np.float64) ** 2).sum(-1, keepdims=True))
+    return np.where(norms > 0, x / np.where(norms > 0, norms, 1), 0)
+
+
+@pytest.mark.parametrize('scale', [1e-30, 1e-3, 1.0, 1e4, 1e30])
+def test_rows_have_unit_norm_at_any_scale(scale):
+    x = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
+    found = geometry.l2_normalize(jnp.asarray(x * np.float32(scale)))
+    np.testing.assert_allclose(found, oracle_normalize(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_zero_vector_stays_zero_with_zero_gradient():
+    x = jnp.array([[0.0, 0.0], [3.0, 4.0]])
+    np.testing.assert_allclose(geometry.l2_normalize(x), [[0, 0], [0.6, 0.8]], rtol=1e-6)
+    weights = jnp.array([[1.0, 2.0], [1.0, 2.0]])
+    grad = jax.grad(lambda x: jnp.sum(weights * geometry.l2_normalize(x)))(x)
+    np.testing.assert_array_equal(grad[0], 0)
+    assert np.all(np.isfinite(grad))
+
+
+@pytest.mark.parametrize('function', ['l2_normalize', 'norm'])
+def test_gradients_agree_with_finite_differences(function, float64):
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(3, 4)))
+    differentiable = lambda x: getattr(geometry, function)(jnp.asarray(x))  # noqa: E731
+    check_grads(differentiable, (x,), order=2, modes=['rev'])
+
+
+def test_half_precision_is_computed_and_returned_in_float32():
+    x = jnp.ones((2, 3), jnp.bfloat16)
+    assert geometry.l2_normalize(x).dtype == geometry.norm(x).dtype == jnp.float32
+    assert geometry.squared_distances(x, x).dtype == jnp.float32
+
+
+@pytest.mark.parametrize('function', ['squared_distances', 'direct_squared_distances'])
+def test_distances_agree_with_the_definition(function):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(4, 3)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    expected = [[sum((a - b) ** 2) for b in y.astype(float)] for a in x.astype(float)]
+    found = getattr(geometry, function)(jnp.asarray(x), jnp.asarray(y))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_direct_distances_tell_near_duplicates_apart_far_from_the_origin():
+    x = jnp.array([[1000.0, 1000.0], [1000.0, 1000.001]])
+    apart = float(x[1, 1]) - float(x[0, 1])
+    np.testing.assert_allclose(geometry.direct_squared_distances(x, x)[0, 1], apart**2, rtol=1e-5)
+    assert np.all(np.asarray(geometry.squared_distances(x, x)) >= 0)
+
+
+def test_square_roots_and_norms_have_gradient_zero_at_zero():
+    assert jax.grad(geometry.sqrt)(0.0) == 0
+    assert jax.grad(geometry.sqrt)(-1e-9) == 0
+    np.testing.assert_array_equal(jax.grad(lambda x: geometry.norm(x))(jnp.zeros(3)), 0)
