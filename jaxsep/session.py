@@ -101,7 +101,6 @@ def learn_by_gradient(stage: Stage, directory: pathlib.Path, earlier):
             seed=config.seed,
             start_step=start,
             batch_size=config.batch_size,
-            num_steps=config.num_steps,
         ),
         workdir=directory,
         num_steps=config.num_steps,

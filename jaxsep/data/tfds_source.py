@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
+from PIL import Image
 
 from jaxsep.data.source import Source
 
@@ -22,10 +23,18 @@ class Examples:
       examples: a random-access tfds data source of dicts.
       columns: name here -> name there.
       integers: the columns that are labels, int32 here.
+      image_size: height and width that `image` is brought to; None for as it is.
     """
 
-    def __init__(self, examples: Any, columns: dict[str, str], integers: frozenset[str]):
+    def __init__(
+        self,
+        examples: Any,
+        columns: dict[str, str],
+        integers: frozenset[str],
+        image_size: int | None = None,
+    ):
         self.examples, self.columns, self.integers = examples, columns, integers
+        self.image_size = image_size
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -38,7 +47,10 @@ class Examples:
         examples = self.read(wanted or [0])  # of none, one example tells the shapes
         rows = {}
         for name, key in self.columns.items():
-            values = np.asarray([example[key] for example in examples])[: len(wanted)]
+            values = [example[key] for example in examples]
+            if name == 'image' and self.image_size is not None:
+                values = [resize(image, self.image_size) for image in values]
+            values = np.asarray(values)[: len(wanted)]
             rows[name] = values.astype(np.int32) if name in self.integers else values
         return rows | {'index': indices.astype(np.int32)}
 
@@ -58,6 +70,7 @@ def load(
     data_dir: str | None = None,
     image_key: str = 'image',
     label_key: str = 'label',
+    image_size: int | None = None,
 ) -> Source:
     """A data set prepared in array_record format, in TFDS's folder or in `data_dir`.
 
@@ -71,6 +84,8 @@ def load(
       data_dir: folder that holds the prepared data sets; None for TFDS's own.
       image_key, label_key: the features that become `image` and `label`; where there is
         none of that name, the column is missing.
+      image_size: the shorter side is scaled to so many pixels and the middle square is
+        kept; needed where images differ in shape.
 
     Raises:
       ValueError: the set is unknown, or not prepared and would need the network, or is
@@ -89,8 +104,10 @@ def load(
     splits = {}
     for ours, theirs in (('train', train), ('test', test)):
         examples = open_split(name, builder, theirs)
-        columns, names = describe(tfds, builder.info.features, image_key, label_key)
-        splits[ours] = Examples(examples, columns, frozenset(names))
+        columns, names = describe(
+            tfds, builder.info.features, image_key, label_key, image_size is not None
+        )
+        splits[ours] = Examples(examples, columns, frozenset(names), image_size)
     content = ' '.join((builder.info.description or f'tfds:{name}').split()).partition('. ')[0]
     return Source(splits, names, content)
 
@@ -124,8 +141,25 @@ def open_split(name: str, builder: Any, split: str) -> Any:
     )
 
 
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [h, w, c] with its shorter side scaled to `size`, and the middle square of that.
+
+    >>> resize(np.zeros((6, 9, 3), np.uint8), 4).shape
+    (4, 4, 3)
+    """
+    height, width, channels = image.shape
+    scale = size / min(height, width)
+    shape = max(round(width * scale), size), max(round(height * scale), size)
+    picture = Image.fromarray(image[..., 0] if channels == 1 else image)
+    picture = np.asarray(
+        picture.resize(shape, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)
+    )
+    top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
+    return picture[top : top + size, left : left + size].reshape(size, size, channels)
+
+
 def describe(
-    tfds: Any, features: Any, image_key: str, label_key: str
+    tfds: Any, features: Any, image_key: str, label_key: str, resized: bool = False
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Columns (name here -> name there) and class names of the label columns."""
     renamed = {image_key: 'image', label_key: 'label'}
@@ -135,7 +169,9 @@ def describe(
         if key not in renamed and key in renamed.values():
             continue
         fixed = isinstance(feature.shape, tuple) and None not in feature.shape
-        if isinstance(feature, tfds.features.Text) or not fixed:
+        if column == 'image' and not (fixed or resized):
+            raise ValueError(f'image_size: needed, since {key!r} has the shape {feature.shape}')
+        if isinstance(feature, tfds.features.Text) or not (fixed or column == 'image'):
             continue
         columns[column] = key
         if isinstance(feature, tfds.features.ClassLabel):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxsep.data.source import load, take_all
+from jaxsep.data.tfds_source import resize
 
 
 class Squares(tfds.core.GeneratorBasedBuilder):
@@ -107,3 +108,20 @@ def test_configs_that_name_public_sets_can_be_tried_offline():
     assert rows['image'].shape == (5, 28, 28, 1) and rows['image'].dtype == np.uint8
     assert rows['label'].dtype == np.int32
     assert len(source.labels['label']) == 10
+
+
+def test_images_of_any_shape_are_brought_to_one_size():
+    with tfds.testing.mock_data(num_examples=3):
+        source = load('tfds:imagenet2012', test='validation', image_size=16)
+        rows = source.splits['test'].take(np.arange(2))
+        with pytest.raises(ValueError, match="image_size: needed, since 'image' has the shape"):
+            load('tfds:imagenet2012', test='validation')
+    assert rows['image'].shape == (2, 16, 16, 3) and rows['image'].dtype == np.uint8
+    assert len(source.labels['label']) == 1000
+
+
+def test_resizing_keeps_the_middle_of_the_longer_side():
+    image = np.zeros((4, 12, 3), np.uint8)
+    image[:, 4:8] = 200
+    np.testing.assert_array_equal(resize(image, 4), 200)
+    np.testing.assert_array_equal(resize(image, 2), 200)
