@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--n', type=int, default=50_000, help='points of the run of jaxsep alone')
     parser.add_argument('--d', type=int, default=512)
-    parser.add_argument('--compare', type=int, default=8_000, help='points of the comparison')
+    parser.add_argument('--compare', type=int, default=16_000, help='points of the comparison')
     given = parser.parse_args()
     x, y = points(given.compare, given.d)
     ours, values = timed(jaxsep_measures, x, y, 20)

@@ -81,7 +81,7 @@ def all_pairs(
     num_classes: Sequence[int] = (),
     *,
     k: int,
-    block_size: int = 512,
+    block_size: int = 128,
     progress: Callable[[int, int], None] | None = None,
 ) -> AllPairs:
     """Everything that is asked of the distance matrix, in one pass over its row blocks.
@@ -229,7 +229,7 @@ def _search(
         euclidean._replace(distances=jnp.sqrt(euclidean.distances)),
         angular._replace(distances=angular.distances / 2),
         jnp.sqrt(square) @ one_hot,
-        exponentials @ jnp.ones((n,), gram.dtype),
+        jnp.sum(exponentials, axis=1),
     )
 
 
