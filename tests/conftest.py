@@ -1,15 +1,24 @@
 """Every test runs on 8 virtual CPU devices, strict about ranks and shapes.
 
-Imports of jaxsep go through jaxtyping's hook, so that each annotated signature is
-checked at each call. Compiled programs are kept in jax's persistent cache.
+Programs are compiled with little optimisation, since each runs a few times only, and kept in
+jax's persistent cache. Imports of jaxsep go through jaxtyping's hook, so that each annotated
+signature is checked at each call.
 """
 
 import os
 import pathlib
 
-os.environ['XLA_FLAGS'] = (
-    os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+ROOT = pathlib.Path(__file__).parents[1]
+os.environ['XLA_FLAGS'] = ' '.join(
+    (
+        os.environ.get('XLA_FLAGS', ''),
+        '--xla_force_host_platform_device_count=8',
+        '--xla_backend_optimization_level=0',
+        '--xla_llvm_disable_expensive_passes=true',
+    )
 )
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.jax_cache')
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.02'
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('MPLBACKEND', 'agg')
 
@@ -18,10 +27,7 @@ import jaxtyping  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-ROOT = pathlib.Path(__file__).parents[1]
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-jax.config.update('jax_compilation_cache_dir', str(ROOT / '.jax_cache'))
-jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 jaxtyping.install_import_hook('jaxsep', 'beartype.beartype')
 
 

@@ -1,8 +1,10 @@
 """Characters in the twelve DejaVu faces that matplotlib ships: all factors known exactly."""
 
 import collections
+import functools
 import pathlib
 import unicodedata
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -32,7 +34,7 @@ def load(*, image_size: int = 32, test_fraction: float = 0.2, seed: int = 0) -> 
     Of the 1,348 letters and digits that all faces have, those are left out whose
     drawings equal those of an earlier character in all twelve faces (Latin A, Greek
     Alpha). Row 12 i + f shows the split's i-th character in face f, f counting slants
-    fastest, then weights, then families. Drawing takes a second or two; nothing is cached.
+    fastest, then weights, then families. Drawing takes a second or two, once per process.
 
     Columns: `image` uint8 [image_size, image_size, 1], white on black, and the labels
     `character`, `face`, `family`, `weight`, `slant`, `script`, `case`.
@@ -46,14 +48,7 @@ def load(*, image_size: int = 32, test_fraction: float = 0.2, seed: int = 0) -> 
     if image_size < 4:
         raise ValueError(f'image_size: expected at least 4 pixels, got {image_size}')
     faces = [(f, w, s) for f in range(3) for w in range(2) for s in range(2)]
-    paths = [face_path(*face) for face in faces]
-    characters = common_characters(paths)
-    drawings = np.stack([draw(path, characters, image_size) for path in paths], axis=1)
-    first = {}
-    for i, drawing in enumerate(drawings):
-        first.setdefault(drawing.tobytes(), i)
-    kept = np.array(sorted(first.values()))
-    characters, drawings = [characters[i] for i in kept], drawings[kept]
+    characters, drawings = distinct_drawings(image_size)
     n = len(characters)
     script_names, scripts = script_labels(characters)
     of_character = {
@@ -78,7 +73,7 @@ def load(*, image_size: int = 32, test_fraction: float = 0.2, seed: int = 0) -> 
     }
     families = tuple(FAMILIES)
     labels = {
-        'character': tuple(characters),
+        'character': characters,
         'face': tuple('-'.join((families[f], WEIGHTS[w], SLANTS[s])) for f, w, s in faces),
         'family': families,
         'weight': WEIGHTS,
@@ -87,6 +82,21 @@ def load(*, image_size: int = 32, test_fraction: float = 0.2, seed: int = 0) -> 
         'case': tuple(CASES.values()),
     }
     return Source(splits, labels, 'letters and digits drawn in the twelve DejaVu faces')
+
+
+@functools.lru_cache(2)
+def distinct_drawings(image_size: int) -> tuple[tuple[str, ...], UInt8[np.ndarray, 'n f h w']]:
+    """Characters, and their drawings in the twelve faces, without visual doubles; not to be changed."""
+    paths = [face_path(f, w, s) for f in range(3) for w in range(2) for s in range(2)]
+    characters = common_characters(paths)
+    drawings = np.stack([draw(path, characters, image_size) for path in paths], axis=1)
+    first = {}
+    for i, drawing in enumerate(drawings):
+        first.setdefault(drawing.tobytes(), i)
+    kept = np.array(sorted(first.values()))
+    drawings = drawings[kept]
+    drawings.setflags(write=False)
+    return tuple(characters[i] for i in kept), drawings
 
 
 def face_path(family: int, weight: int, slant: int) -> pathlib.Path:
@@ -121,7 +131,7 @@ def draw(path: pathlib.Path, characters: list[str], image_size: int) -> UInt8[np
     return images
 
 
-def script_labels(characters: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
+def script_labels(characters: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the scripts, most frequent first, 'other' last; and the script of each character.
 
     The script is the first word of the Unicode name.

@@ -67,7 +67,10 @@ def test_training_changes_batch_statistics_and_evaluation_does_not_use_the_batch
 
 @pytest.mark.parametrize(
     ('options', 'message'),
-    [({'name': 'vgg'}, "encoder.name: expected one of"), ({'name': 'mlp', 'width': 3}, 'encoder: .*width')],
+    [
+        ({'name': 'vgg'}, 'encoder.name: expected one of'),
+        ({'name': 'mlp', 'width': 3}, 'encoder: .*width'),
+    ],
 )
 def test_wrong_encoders_are_named(options, message):
     with pytest.raises(ValueError, match=message):
