@@ -61,7 +61,7 @@ def execute(stages: list[Stage], workdir: pathlib.Path) -> dict[str, float | int
         learn = learn_by_fitting if isinstance(stage.method, Estimator) else learn_by_gradient
         before, after, facts = learn(stage, directory, earlier)
         earlier = after
-    tables = outputs(stage, after, tuple(stage.source.splits))
+    tables = outputs(stage, after, {'test', *needed(stage.config.evals)})
     results = {**facts, **evaluate(stage, tables, tuple(stage.config.evals))}
     write_json(workdir / 'results.json', results)
     if stage.config.report:

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from experiments.run import load_config
 from jaxsep import catalog, configuration, main
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -26,8 +27,6 @@ def command(*arguments, **options):
 
 
 def smoke(**changes):
-    from experiments.run import load_config
-
     return load_config(SMOKE, changes, seed=0)
 
 
@@ -170,24 +169,26 @@ def test_list_shows_every_method():
 
 
 def test_parameters_pass_from_stage_to_stage(tmp_path):
-    stages = ({'name': 'first', 'num_steps': 4}, {'name': 'second', 'num_steps': 2, 'seed': 1})
-    config = smoke(log_every=1, report=False, num_devices=1)
-    config.stages = stages
+    def losses(workdir):
+        lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+        return [json.loads(line)['loss'] for line in lines]
+
+    config = load_config(DIGITS, {'log_every': 1, 'evals_while_training': ()}, seed=0)
+    config.report, config.num_devices = False, 1
+    config.select.metric, config.select.use = '', 'last'
+    alone = config.copy_and_resolve_references()
+    alone.num_steps, alone.seed = 2, 1
+    config.stages = (
+        {'name': 'first', 'num_steps': 4},
+        {'name': 'second', 'num_steps': 2, 'seed': 1},
+    )
     main.run(config, tmp_path)
+    main.run(alone, tmp_path / 'alone')
     assert (tmp_path / 'first' / 'checkpoints' / '4').exists()
     assert (tmp_path / 'second' / 'checkpoints' / '2').exists()
-    losses = {
-        stage: [
-            json.loads(x)['loss']
-            for x in (tmp_path / stage / 'metrics.jsonl').read_text().splitlines()
-        ]
-        for stage in ('first', 'second')
-    }
-    alone = smoke(num_steps=2, log_every=1, report=False, num_devices=1)
-    alone.seed = 1
-    main.run(alone, tmp_path / 'alone')
-    fresh = json.loads((tmp_path / 'alone' / 'metrics.jsonl').read_text().splitlines()[0])['loss']
-    assert losses['second'][0] != fresh, 'the second stage starts from the parameters of the first'
+    assert losses(tmp_path / 'second')[0] < losses(tmp_path / 'alone')[0], (
+        'the second stage starts from the parameters of the first'
+    )
 
 
 def test_own_arrays_train(tmp_path):

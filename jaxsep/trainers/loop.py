@@ -126,7 +126,8 @@ def train(
                 pending.append((done, metrics))
                 last = done == num_steps
                 evaluating = evaluate is not None and eval_every and done % eval_every == 0
-                saving = last or done % checkpoint_every == 0 or stopped.is_set()
+                stopping = stopped.is_set()  # read once: what is announced below was saved
+                saving = last or done % checkpoint_every == 0 or stopping
                 if not (done % log_every == 0 or saving or evaluating):
                     continue
                 means = flush()
@@ -149,7 +150,7 @@ def train(
                     spent = before + time.monotonic() - began
                     checkpoints.save(state, {'seconds': spent, 'scores': scores}, scored)
                     last_saved = done
-                if stopped.is_set() and not last:
+                if stopping and not last:
                     raise Interrupted(f'stopped by SIGTERM; step {done} is saved in {workdir}')
             jax.block_until_ready(state)
         return Result(state, spent, checkpoints.best_step())

@@ -103,6 +103,16 @@ def test_sigterm_saves_and_the_resumed_run_is_bit_equal(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_signal_in_the_middle_of_a_step_is_answered_after_the_next_one(tmp_path):
+    def evaluate(state):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {'test/score': 0.0}
+
+    with pytest.raises(Interrupted, match='step 3 is saved'):
+        train(tmp_path, evaluate=evaluate, eval_every=2, log_every=100, checkpoint_every=100)
+    assert Checkpoints(tmp_path / 'checkpoints').steps() == [3]
+
+
 def test_lines_of_steps_that_were_not_saved_are_written_once(tmp_path):
     train(tmp_path)
     with (tmp_path / 'metrics.jsonl').open('a') as file:
