@@ -4,7 +4,7 @@ CLAIM = (
     'Small temperatures give uniform embeddings, large ones tolerant; '
     'keeping the hardest negatives rescues the linear loss'
 )
-SOURCE = 'Wang and Liu, 2021, table 1 and figures 4 to 6'
+SOURCE = 'Wang and Liu, 2021, sections 3 to 5 and table 1'
 
 CONFIG = 'configs/contrastive/contrastive_behaviour.py:small'
 TEMPERATURES = (0.1, 0.2, 0.3, 0.7, 1.0)

@@ -1,7 +1,7 @@
 """Which temperatures iSogCLR learns on long-tailed digits, and what that costs."""
 
 CLAIM = 'The learnt temperature follows class frequency: frequent classes get larger ones'
-SOURCE = 'Qiu et al., 2023, section 5 (learnt temperatures by class)'
+SOURCE = 'Qiu et al., 2023, abstract: frequent semantics get large temperatures, rare ones small'
 
 CONFIG = 'configs/contrastive/isogclr.py:small'
 RUNS = {

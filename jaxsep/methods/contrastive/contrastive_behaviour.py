@@ -43,10 +43,9 @@ def make(
       augment: recipe of `jaxsep.data.augment.make_augment`; drawn twice per image.
       encoder: name and options for `jaxsep.models.encoders.make_encoder`.
       projection: widths of the head.
-      loss: softmax (equation 1), simple (equation 5, its limit at high temperature),
-        hard (equation 10, the softmax over the hardest negatives) or hard_simple. The
-        weight of the linear ones, which the paper does not give, is one over the number
-        of negatives.
+      loss: softmax (the usual one), simple (its limit at high temperature), hard (the
+        softmax over the hardest negatives) or hard_simple. The weight of the linear ones,
+        which the paper does not give, is one over the number of negatives.
       temperature: of softmax and hard; the paper's best is 0.2 to 0.3.
       num_hard: negatives kept by hard and hard_simple.
     """

@@ -1,12 +1,12 @@
-"""PPP: clusters that a partition and a mixture agree on, and the points that separate best.
+"""PPP: Probabilistic Partitive Partitioning (Sultan, 2020).
 
+Clusters that a partition and a mixture agree on, and the points that separate best:
 k-means from farthest-first seeds partitions the data; a Gaussian mixture fitted from that
 partition validates it. The number of clusters is the one of lowest BIC among those where
 both models agree; points that their own cluster takes with high probability form the most
 separable set. There is no randomness: the same rows give the same answer.
 
-Source: Sultan, PPP: Probabilistic Partitive Partitioning (2020), arXiv:2003.04372. Only the
-abstract could be read; how k is chosen and how chunks are joined is this library's design.
+https://arxiv.org/abs/2003.04372. Only the abstract could be read; how k is chosen and how chunks are joined is this library's design.
 """
 
 import math
