@@ -6,7 +6,8 @@ partition validates it. The number of clusters is the one of lowest BIC among th
 both models agree; points that their own cluster takes with high probability form the most
 separable set. There is no randomness: the same rows give the same answer.
 
-https://arxiv.org/abs/2003.04372. Only the abstract could be read; how k is chosen and how chunks are joined is this library's design.
+https://arxiv.org/abs/2003.04372. Only the abstract could be read: how k is chosen and how
+chunks are joined is this library's design.
 """
 
 import math
