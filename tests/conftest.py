@@ -17,7 +17,7 @@ os.environ['XLA_FLAGS'] = ' '.join(
         '--xla_llvm_disable_expensive_passes=true',
     )
 )
-os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.jax_cache')
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(ROOT / '.jax_cache'))
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.02'
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('MPLBACKEND', 'agg')

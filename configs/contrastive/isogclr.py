@@ -49,6 +49,7 @@ def get_config(arg='small'):
     if arg == 'smoke':
         config.make.encoder.widths = (32, 16)
         config.make.projection = (8,)
+        config.make.augment = dict(noise=dict(std=(0.15, 0.15)))
         config.batch_size = 32
         config.num_steps, config.log_every = 36, 3
     elif arg == 'full':

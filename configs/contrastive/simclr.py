@@ -39,6 +39,7 @@ def get_config(arg='small'):
     if arg == 'smoke':
         config.make.encoder = dict(name='conv', widths=(8, 16), features=16)
         config.make.projection = (16, 8)
+        config.make.augment = dict(affine=dict(rotation=5.0, shear=12.0))
         config.data.image_size = 8
         config.batch_size = 16
         config.num_steps, config.log_every = 40, 5

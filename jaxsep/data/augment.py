@@ -325,6 +325,7 @@ def make_augment(recipe: Mapping[str, Mapping[str, Any]]) -> Augment:
             raise ValueError(f'unknown augmentation {name!r}: {nearest(name, list(STEPS))}')
     options = {name: options_of(name, recipe[name]) for name in STEPS if name in recipe}
 
+    @jax.jit  # for those who call it outside of a compiled step
     def augment(key, image):
         image = to_float(image)
         keys = dict(zip(STEPS, jax.random.split(key, len(STEPS)), strict=True))
