@@ -8,113 +8,64 @@ Any key of the config can be overridden: --config.num_steps=200 --config.make.te
 
 import os
 import pathlib
-import re
-import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
-from jaxsep import catalog, configuration
+from jaxsep import catalog, command_line, configuration
 from jaxsep.errors import Interrupted, NonFiniteLoss
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'Path of a config, with :argument.')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Where results go; the same command resumes.')
-_LIST = flags.DEFINE_bool('list', False, 'Show every method with its paper, config and result.')
+CONFIG = config_flags.DEFINE_config_file('config', None, 'Path of a config, with :argument.')
+WORKDIR = flags.DEFINE_string('workdir', None, 'Where results go; the same command resumes.')
+LIST = flags.DEFINE_bool('list', False, 'Show every method with its paper, config and result.')
 
 
 def prepare(config, workdir: str | os.PathLike) -> list:
-    """The stages of a run, checked; ValueError for wrong input, before anything is compiled.
-
-    What can be seen without jax is looked at before jax is imported: the config, the
-    arguments of the method, the data.
-    """
-    loaded = {}
-
-    def load(**options):
-        key = repr(options)
-        if key not in loaded:
-            loaded[key] = source.load(**options)
-        return loaded[key]
-
-    configs = [stage for _, stage in configuration.stage_configs(config)]
-    for stage in configs:
+    """The stages of a run; ValueError for wrong input, before anything is compiled."""
+    stages = [stage for _, stage in configuration.stage_configs(config)]
+    for stage in stages:
         configuration.check(stage)
-    from jaxsep.data import source
+    from jaxsep.data import source  # without jax: wrong data are told before jax is imported
 
-    for stage in configs:
+    load = source.shared_load()
+    for stage in stages:
         load(**configuration.plain(stage.data))
     from jaxsep import session
 
-    stages = session.prepare(config, load)
+    prepared = session.prepare(config, load)
     configuration.claim(workdir, config)
-    return stages
+    return prepared
 
 
-def run(config, workdir: str | os.PathLike) -> dict[str, float | int]:
+def run(config, workdir: str | os.PathLike, stages: list | None = None) -> dict[str, float | int]:
     """Everything a config says, in a directory of its own; returns the results."""
-    stages = prepare(config, workdir)
+    stages = stages or prepare(config, workdir)
     from jaxsep import session
 
     return session.execute(stages, pathlib.Path(workdir))
 
 
-def table(results: dict[str, float | int]) -> str:
-    """Results as aligned lines."""
-    width = max(map(len, results))
-    return '\n'.join(f'{k:<{width}}  {v:.4f}' if isinstance(v, float) else f'{k:<{width}}  {v}'
-                     for k, v in results.items())  # fmt: skip
-
-
 def main(argv):
     """The command line: exit code 0, 1 for a run that failed, 2 for wrong input."""
-    if not flags.FLAGS['verbosity'].present:
-        logging.set_verbosity(logging.WARNING)  # orbax tells every rename otherwise
+    config, workdir = CONFIG.value, WORKDIR.value
     if len(argv) > 1:
-        return fail(f'unexpected argument {argv[1]!r}', 2)
-    if _LIST.value:
-        print(catalog.listing(pathlib.Path.cwd()))
-        return 0
-    if _CONFIG.value is None or _WORKDIR.value is None:
-        return fail('--config and --workdir are needed (or --list); see --help', 2)
+        return command_line.fail(f'unexpected argument {argv[1]!r}', 2)
+    if LIST.value:
+        return print(catalog.listing(pathlib.Path.cwd()))
+    if config is None or workdir is None:
+        return command_line.fail('--config and --workdir are needed (or --list); see --help', 2)
     try:
-        stages = prepare(_CONFIG.value, _WORKDIR.value)
+        stages = prepare(config, workdir)
     except (ValueError, ImportError, OSError) as error:
-        return fail(error, 2)
-    from jaxsep import session
-
+        return command_line.fail(error, 2)
     try:
-        results = session.execute(stages, pathlib.Path(_WORKDIR.value))
+        results = run(config, workdir, stages)
     except NonFiniteLoss as error:
-        return fail(error, 1)
+        return command_line.fail(error, 1)
     except Interrupted as message:
-        print(message)
-        return 0
-    print(f'\n{_CONFIG.value.method}\n{table(results)}\nreport: {_WORKDIR.value}/report.html')
-    return 0
-
-
-def parse(argv):
-    """Parses the flags; a wrong one is one line and exit code 2, not a traceback."""
-    for path in re.findall(r'--config[= ]([^:\s]+)', ' '.join(argv)):
-        if not pathlib.Path(path).exists():
-            known = [str(p) for p in pathlib.Path('configs').glob('*/*.py')]
-            sys.exit(fail(f'--config: no such file {path!r}{catalog.nearest(path, known)}', 2))
-    try:
-        return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, ValueError, SyntaxError) as error:
-        meant = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', str(error))
-        if isinstance(error, AttributeError | KeyError):
-            key = meant[2] if meant else re.search(r'\w+', str(error))[0]
-            hint = f'; did you mean {meant[1]!r}?' if meant else ''
-            sys.exit(fail(f'--config: the config has no key {key!r}{hint}', 2))
-        sys.exit(fail(re.sub(r'^\s*\w+Error: ', '', str(error).strip().splitlines()[-1]), 2))
-
-
-def fail(message, code: int) -> int:
-    """One line on stderr."""
-    print(f'error: {message}', file=sys.stderr)
-    return code
+        return print(message)
+    return print(command_line.summary(config.method, results, workdir))
 
 
 if __name__ == '__main__':
-    app.run(main, flags_parser=parse)
+    app.run(main, flags_parser=command_line.parse)

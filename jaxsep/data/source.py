@@ -215,6 +215,19 @@ def load(name: str, *, modifiers: Sequence[Mapping[str, Any]] = (), **options: A
     return source
 
 
+def shared_load() -> Callable[..., Source]:
+    """A `load` that reads equal data once: the stages of a run share it."""
+    known = {}
+
+    def once(**options):
+        wanted = repr(options)
+        if wanted not in known:
+            known[wanted] = load(**options)
+        return known[wanted]
+
+    return once
+
+
 def prepare_modifiers(
     modifiers: Sequence[Mapping[str, Any]],
 ) -> list[Callable[[Source], Source]]:
