@@ -5,6 +5,7 @@ jax's persistent cache. Imports of jaxsep go through jaxtyping's hook, so that e
 signature is checked at each call.
 """
 
+import functools
 import os
 import pathlib
 
@@ -23,6 +24,7 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('MPLBACKEND', 'agg')
 
 import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
 import jaxtyping  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -40,6 +42,45 @@ def golden():
             return {name: arrays[name] for name in arrays.files}
 
     return load
+
+
+@pytest.fixture(scope='session')
+def same_on_eight_devices():
+    """check(loss, *rows): loss(*rows, axis_name=...) on 8 shards is the loss on all rows.
+
+    Values and gradients in every floating argument are compared with one device's: under
+    pmap, where each device differentiates and the gradients are averaged, and under
+    shard_map, differentiated from outside.
+    """
+
+    def check(loss, *rows):
+        floats = tuple(i for i, x in enumerate(rows) if jnp.issubdtype(x.dtype, jnp.floating))
+        both = functools.partial(jax.value_and_grad, argnums=floats)
+        expected, expected_grads = jax.jit(both(functools.partial(loss, axis_name=None)))(*rows)
+        local = functools.partial(loss, axis_name='devices')
+
+        def shard(*shards):  # parameters that the devices share get the mean of their gradients
+            value, grads = both(local)(*shards)
+            return value, [g / 8 for g in grads]
+
+        shards = [x.reshape(8, -1, *x.shape[1:]) for x in rows]
+        values, grads = jax.pmap(shard, axis_name='devices')(*shards)
+        assert_close(values, [expected] * 8, 'pmap value')
+        for g, want in zip(grads, expected_grads, strict=True):
+            assert_close(np.reshape(g, want.shape), want, 'pmap gradient')
+        mesh = jax.sharding.Mesh(np.array(jax.devices()[:8]), ('devices',))
+        mapped = jax.shard_map(local, mesh=mesh, in_specs=jax.P('devices'), out_specs=jax.P())
+        value, grads = jax.jit(both(mapped))(*rows)
+        assert_close(value, expected, 'shard_map value')
+        for g, want in zip(grads, expected_grads, strict=True):
+            assert_close(g, want, 'shard_map gradient')
+
+    def assert_close(got, want, what, rtol=1e-5):
+        want = np.asarray(want)
+        atol = 1e-6 * max(1.0, np.abs(want).max(initial=0))
+        np.testing.assert_allclose(np.asarray(got), want, rtol=rtol, atol=atol, err_msg=what)
+
+    return check
 
 
 @pytest.fixture
