@@ -1,8 +1,8 @@
 """The softmax contrastive loss as a function of its similarities, and hard negatives.
 
 Everything here takes a similarity matrix s [n m], m >= n, of unit vectors: anchor i
-against m candidates, of which column i is its positive and all others are negatives.
-Values are per anchor; the mean is the caller's.
+against m candidates, of which column i is its positive and all others are negatives,
+or those in `negative_mask` if given. Values are per anchor; the mean is the caller's.
 
 Source: Wang 2021, Understanding the Behaviour of Contrastive Loss,
 https://arxiv.org/abs/2012.09740
@@ -20,7 +20,9 @@ from jaxsep.ops.masks import masked_logsumexp, masked_mean
 
 
 def info_nce_per_anchor(
-    similarities: Float[Array, 'n m'], temperature: Scalar
+    similarities: Float[Array, 'n m'],
+    temperature: Scalar,
+    negative_mask: Bool[Array, 'n m'] | None = None,
 ) -> Float[Array, 'n']:
     """Cross-entropy of each anchor's positive among all candidates.
 
@@ -30,8 +32,9 @@ def info_nce_per_anchor(
 
     Empty case: 0 without negatives.
     """
-    positive = positive_mask(similarities)
-    return contrastive_out(in_float32(similarities) / temperature, positive, ~positive)
+    negative = _negatives(similarities, negative_mask)
+    logits = in_float32(similarities) / temperature
+    return contrastive_out(logits, positive_mask(similarities), negative)
 
 
 def simple_contrastive(
@@ -54,29 +57,40 @@ def simple_contrastive(
 
 
 def hard_contrastive(
-    similarities: Float[Array, 'n m'], temperature: Scalar, num_hard: int
+    similarities: Float[Array, 'n m'],
+    temperature: Scalar,
+    num_hard: int,
+    negative_mask: Bool[Array, 'n m'] | None = None,
 ) -> Float[Array, 'n']:
     """The softmax loss against only the most similar negatives.
 
     The denominator holds the positive and the negatives of `hard_negative_mask`.
     """
     logits = in_float32(similarities) / temperature
-    negative = hard_negative_mask(similarities, num_hard)
+    negative = hard_negative_mask(similarities, num_hard, negative_mask)
     return contrastive_out(logits, positive_mask(similarities), negative)
 
 
 def hard_simple(
-    similarities: Float[Array, 'n m'], weight: Scalar, num_hard: int
+    similarities: Float[Array, 'n m'],
+    weight: Scalar,
+    num_hard: int,
+    negative_mask: Bool[Array, 'n m'] | None = None,
 ) -> Float[Array, 'n']:
     """The linear loss against only the most similar negatives.
 
     L_i = -s_ii + weight sum_{j hard} s_ij. The paper does not give the weight;
     1/num_hard makes both terms means.
     """
-    return simple_contrastive(similarities, weight, hard_negative_mask(similarities, num_hard))
+    hard = hard_negative_mask(similarities, num_hard, negative_mask)
+    return simple_contrastive(similarities, weight, hard)
 
 
-def hard_negative_mask(similarities: Float[Array, 'n m'], num_hard: int) -> Bool[Array, 'n m']:
+def hard_negative_mask(
+    similarities: Float[Array, 'n m'],
+    num_hard: int,
+    negative_mask: Bool[Array, 'n m'] | None = None,
+) -> Bool[Array, 'n m']:
     """True at each anchor's `num_hard` most similar negatives.
 
     s_ij >= the num_hard-th largest negative similarity of anchor i: all ties at the
@@ -86,7 +100,7 @@ def hard_negative_mask(similarities: Float[Array, 'n m'], num_hard: int) -> Bool
     """
     if num_hard < 1:
         raise ValueError(f'num_hard must be at least 1, got {num_hard}')
-    negative = ~positive_mask(similarities)
+    negative = _negatives(similarities, negative_mask)
     candidates = jnp.where(negative, jax.lax.stop_gradient(similarities), -jnp.inf)
     kept = min(num_hard, similarities.shape[1])
     threshold = jax.lax.top_k(candidates, kept)[0][:, -1:]
@@ -159,7 +173,11 @@ class LocalSeparation(NamedTuple):
     negative: Float[Array, 'n']
 
 
-def local_separation(similarities: Float[Array, 'n m'], num_negatives: int = 10) -> LocalSeparation:
+def local_separation(
+    similarities: Float[Array, 'n m'],
+    num_negatives: int = 10,
+    negative_mask: Bool[Array, 'n m'] | None = None,
+) -> LocalSeparation:
     """Each anchor's positive similarity and the mean of its largest negative ones (figure 8).
 
     Exactly `num_negatives` are averaged, or all of them if there are fewer.
@@ -169,7 +187,8 @@ def local_separation(similarities: Float[Array, 'n m'], num_negatives: int = 10)
     if num_negatives < 1:
         raise ValueError(f'num_negatives must be at least 1, got {num_negatives}')
     similarities = in_float32(similarities)
-    candidates = jnp.where(positive_mask(similarities), -jnp.inf, similarities)
+    negative = _negatives(similarities, negative_mask)
+    candidates = jnp.where(negative, similarities, -jnp.inf)
     largest = jax.lax.top_k(candidates, min(num_negatives, similarities.shape[1]))[0]
     return LocalSeparation(jnp.diagonal(similarities), masked_mean(largest, largest > -jnp.inf))
 

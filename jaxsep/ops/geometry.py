@@ -20,7 +20,7 @@ def l2_normalize(x: Float[Array, '... d']) -> Float[Array, '... d']:
     """
     x = in_float32(x)
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0.0))
-    nonzero = largest > 0
+    nonzero = largest != 0  # True for NaN, which must stay visible
     x = x / jnp.where(nonzero, largest, 1.0)
     squared_norm = jnp.sum(x * x, axis=-1, keepdims=True)
     return jnp.where(nonzero, x * jax.lax.rsqrt(jnp.where(nonzero, squared_norm, 1.0)), 0.0)

@@ -132,6 +132,24 @@ def test_everything_agrees_with_loops_on_a_rectangular_matrix(float64):
             np.testing.assert_allclose(got_gradient[i, j], e[j] / e.sum() / temperature)
 
 
+def test_what_the_negative_mask_leaves_out_might_as_well_not_be_there():
+    s = jnp.asarray(random_similarities(10, 3, 8).astype(np.float32))
+    kept = jnp.array([0, 1, 2, 4, 7])
+    mask = jnp.isin(jnp.arange(8), kept)
+    mask = jnp.broadcast_to(mask, s.shape)
+    for loss in (
+        lambda s, mask: behaviour.info_nce_per_anchor(s, 0.2, mask),
+        lambda s, mask: behaviour.simple_contrastive(s, 0.5, mask),
+        lambda s, mask: behaviour.hard_contrastive(s, 0.2, 2, mask),
+        lambda s, mask: behaviour.hard_simple(s, 0.5, 2, mask),
+        lambda s, mask: behaviour.local_separation(s, 3, mask).negative,
+    ):
+        np.testing.assert_allclose(loss(s, mask), loss(s[:, kept], None), rtol=1e-6)
+        gradient = jax.grad(lambda s, loss=loss: loss(s, mask).sum())(s)
+        np.testing.assert_array_equal(gradient[:, jnp.array([3, 5, 6])], 0)
+        assert np.all(np.isfinite(loss(s, jnp.zeros_like(mask))))
+
+
 @pytest.mark.parametrize('temperature', [0.05, 0.5, 5.0])
 def test_similarity_gradient_is_the_gradient_and_its_rows_sum_to_zero(float64, temperature):
     s = jnp.asarray(random_similarities(1))

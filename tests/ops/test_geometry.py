@@ -63,3 +63,7 @@ def test_square_roots_and_norms_have_gradient_zero_at_zero():
     assert jax.grad(geometry.sqrt)(0.0) == 0
     assert jax.grad(geometry.sqrt)(-1e-9) == 0
     np.testing.assert_array_equal(jax.grad(lambda x: geometry.norm(x))(jnp.zeros(3)), 0)
+
+
+def test_l2_normalize_does_not_hide_nan():
+    assert jnp.all(jnp.isnan(geometry.l2_normalize(jnp.array([[jnp.nan, 1.0]]))))
