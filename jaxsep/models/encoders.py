@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsep.models.resnet import DEPTHS, ResNet
+from jaxsep.models.text import TextEncoder
 
 
 class Mlp(nn.Module):
@@ -89,10 +90,11 @@ def make_encoder(*, name: str, axis_name: str | None = None, **options) -> nn.Mo
     """The encoder a config names.
 
     Args:
-      name: conv (`ConvEncoder`), mlp (`Mlp`), pixels (`Pixels`), or resnet18, resnet34, resnet50, resnet101.
+      name: conv (`ConvEncoder`), mlp (`Mlp`), pixels (`Pixels`), text (`TextEncoder`), or
+        resnet18, resnet34, resnet50, resnet101.
       options: further attributes of that module.
     """
-    kinds = {'conv': ConvEncoder, 'mlp': Mlp, 'pixels': Pixels}
+    kinds = {'conv': ConvEncoder, 'mlp': Mlp, 'pixels': Pixels, 'text': TextEncoder}
     kinds |= {f'resnet{depth}': partial(ResNet, depth) for depth in DEPTHS}
     if name not in kinds:
         raise ValueError(f'encoder.name: expected one of {sorted(kinds)}, got {name!r}')

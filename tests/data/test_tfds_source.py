@@ -5,6 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxsep.data.source import load, take_all
+from jaxsep.data.text import tokenize
 from jaxsep.data.tfds_source import resize
 
 
@@ -125,3 +126,84 @@ def test_resizing_keeps_the_middle_of_the_longer_side():
     image[:, 4:8] = 200
     np.testing.assert_array_equal(resize(image, 4), 200)
     np.testing.assert_array_equal(resize(image, 2), 200)
+
+
+@pytest.fixture(scope='module')
+def reviews(tmp_path_factory):
+    """A folder with the set `films/short`, prepared by a builder that nothing knows of later."""
+    with tfds.core.registered.skip_registration():
+
+        class Films(tfds.core.GeneratorBasedBuilder):
+            """Sentences with a tone, which the test split hides."""
+
+            VERSION = tfds.core.Version('1.0.0')
+            BUILDER_CONFIGS = [tfds.core.BuilderConfig(name='short', version=VERSION)]
+            url_infos = {}
+
+            def _info(self):
+                features = {
+                    'sentence': tfds.features.Text(),
+                    'title': tfds.features.Text(),
+                    'label': tfds.features.ClassLabel(names=['bad', 'good']),
+                }
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(features)
+                )
+
+            def _split_generators(self, dl_manager):
+                splits = {'train': 4, 'validation': 3, 'test': 2}
+                return {name: self._generate_examples(name, n) for name, n in splits.items()}
+
+            def _generate_examples(self, split, n):
+                for i in range(n):
+                    yield i, {
+                        'sentence': 'a good film' + ' !' * i, 'title': 'x',
+                        'label': -1 if split == 'test' else i % 2,
+                    }  # fmt: skip
+
+    path = str(tmp_path_factory.mktemp('films'))
+    Films(config='short', data_dir=path, file_format='array_record').download_and_prepare()
+    return path
+
+
+def test_a_named_text_becomes_token_ids_and_another_split_the_test(reviews):
+    source = load(
+        'tfds:films/short', data_dir=reviews, test='validation', text='sentence',
+        max_length=5, num_tokens=50,
+    )  # fmt: skip
+    assert {name: len(split) for name, split in source.splits.items()} == {'train': 4, 'test': 3}
+    train, test = (take_all(source.splits[name]) for name in ('train', 'test'))
+    assert set(train) == {'tokens', 'label', 'index'}
+    assert train['tokens'].dtype == np.int32 and train['tokens'].shape == (4, 5)
+    texts = ['a good film' + ' !' * i for i in range(4)]
+    expected = tokenize(texts, num_tokens=50, max_length=5)
+    order = np.argsort((train['tokens'] > 0).sum(1), kind='stable')
+    np.testing.assert_array_equal(train['tokens'][order], expected)
+    assert set(test['label'].tolist()) == {0, 1}
+    assert source.splits['test'].take(np.zeros(0, int))['tokens'].shape == (0, 5)
+
+
+def test_texts_that_are_not_named_are_left_aside(reviews):
+    source = load('tfds:films/short', data_dir=reviews, test='validation')
+    assert set(take_all(source.splits['test'])) == {'label', 'index'}
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'text': 'sentense'}, "no text feature 'sentense': did you mean sentence"),
+        ({'text': 'label'}, "no text feature 'label': .*There are sentence, title"),
+        ({'text': 'sentence', 'num_tokens': 1}, 'num_tokens: expected at least 2'),
+    ],
+)
+def test_texts_that_cannot_be_read_are_named(reviews, options, message):
+    with pytest.raises(ValueError, match=message):
+        load('tfds:films/short', data_dir=reviews, **options)
+
+
+def test_a_set_without_text_says_so():
+    with tfds.testing.mock_data(num_examples=2):
+        with pytest.raises(ValueError, match='text: tfds:mnist .*it has no text'):
+            load('tfds:mnist', text='sentence')
+        news = load('tfds:ag_news_subset', text='description', max_length=4)
+        assert take_all(news.splits['test'])['tokens'].shape == (2, 4)
