@@ -3,20 +3,31 @@
 Two primitives on logits [n m] carry all of them: `contrastive_out` (the sum over
 positives outside the logarithm) and `contrastive_in` (inside). Both return one value
 per anchor. The named losses build the similarities and the masks, nothing else.
+Losses between two sets of rows (images and texts, queries and keys) are in
+`jaxsep.losses.paired`.
+
+Every named loss takes two more arguments:
+
+* `axis_name`: inside pmap or shard_map, each device gives its own rows. Its anchors are
+  compared with the rows of all devices, and every device returns the value of the whole
+  batch. Exact gradients are the mean over devices of those that pmap's devices compute,
+  or what is differentiated from outside of shard_map.
+* `chunk_size`: rows of a block, or 'auto'. The same value and gradient without the matrix of
+  all pairs, by `jaxsep.ops.chunked`, and on one device in half the time, since of the
+  symmetric matrix each block is computed once. None forms the whole matrix.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxsep.ops import chunked, devices
+from jaxsep.ops.chunked import ChunkSize
 from jaxsep.ops.geometry import in_float32, l2_normalize
-from jaxsep.ops.masks import (
-    masked_logsumexp,
-    masked_mean,
-    off_diagonal,
-    same_label_mask,
-    two_view_positive_mask,
-)
+from jaxsep.ops.masks import masked_logsumexp, masked_mean, same_label_mask
 
 Scalar = float | int | Float[Array, ''] | Int[Array, '']
 
@@ -69,11 +80,16 @@ def cosine_similarities(x: Float[Array, 'n d'], y: Float[Array, 'm d']) -> Float
     In full float32: the faster products of GPUs and TPUs are wrong by 1e-3, which a
     temperature of 0.01 turns into a tenth of a nat.
     """
-    return jnp.matmul(l2_normalize(x), l2_normalize(y).T, precision=jax.lax.Precision.HIGHEST)
+    return _products(l2_normalize(x), l2_normalize(y))
 
 
 def nt_xent(
-    z1: Float[Array, 'b d'], z2: Float[Array, 'b d'], temperature: Scalar = 0.5
+    z1: Float[Array, 'b d'],
+    z2: Float[Array, 'b d'],
+    temperature: Scalar = 0.5,
+    *,
+    axis_name: str | None = None,
+    chunk_size: ChunkSize = None,
 ) -> Float[Array, '']:
     """The normalised temperature-scaled cross-entropy between two views of a batch.
 
@@ -90,13 +106,52 @@ def nt_xent(
 
     Source: Chen 2020 (SimCLR), https://arxiv.org/abs/2002.05709
     """
-    logits = _over_temperature(_self_similarities(jnp.concatenate([z1, z2])), temperature)
-    positive = two_view_positive_mask(z1.shape[0])
-    return _mean(contrastive_out(logits, positive, off_diagonal(logits.shape[0]) & ~positive))
+    check_temperature(temperature)
+    pairs = _views((z1, z2), axis_name)
+    if chunk_size is None:
+        other, same = pairs.others(), pairs.equal(pairs.items)
+        losses = contrastive_out(pairs.logits(temperature), other & same, other & ~same)
+    else:
+        everything = pairs.logsumexp(temperature, chunk_size, 'others')
+        losses = everything - pairs.other_view() / temperature
+    return devices.mean(losses, axis_name)
+
+
+def decoupled_nt_xent(
+    z1: Float[Array, 'b d'],
+    z2: Float[Array, 'b d'],
+    temperature: Scalar = 0.1,
+    *,
+    axis_name: str | None = None,
+    chunk_size: ChunkSize = None,
+) -> Float[Array, '']:
+    """NT-Xent without the positive in the denominator: small batches keep their gradients.
+
+    mean_i -s_{i,i'}/temperature + log sum_{k not in {i, i'}} exp(s_ik/temperature) over the
+    2b rows of both views. It may be negative. The rows are normalised inside.
+
+    Empty case: 0 without negatives (no pairs, or a single pair).
+
+    Source: Yeh 2021 (decoupled contrastive learning), equation 5, https://arxiv.org/abs/2110.06848
+    """
+    check_temperature(temperature)
+    pairs = _views((z1, z2), axis_name)
+    if chunk_size is None:
+        negatives = masked_logsumexp(pairs.logits(temperature), ~pairs.equal(pairs.items))
+    else:
+        negatives = pairs.logsumexp(temperature, chunk_size, 'different', pairs.items)
+    any_negative = negatives > -jnp.inf
+    losses = jnp.where(any_negative, negatives, 0.0) - pairs.other_view() / temperature
+    return devices.mean(jnp.where(any_negative, losses, 0.0), axis_name)
 
 
 def nt_xent_multi_positive(
-    z: Float[Array, 'n d'], ids: Int[Array, 'n'], temperature: Scalar = 0.5
+    z: Float[Array, 'n d'],
+    ids: Int[Array, 'n'],
+    temperature: Scalar = 0.5,
+    *,
+    axis_name: str | None = None,
+    chunk_size: ChunkSize = None,
 ) -> Float[Array, '']:
     """NT-Xent where all rows with the same id are positives, summed inside the logarithm.
 
@@ -108,52 +163,18 @@ def nt_xent_multi_positive(
 
     Source: solo-learn, losses/simclr.py, https://github.com/vturrisi/solo-learn
     """
-    logits = _over_temperature(_self_similarities(z), temperature)
-    same = same_label_mask(ids, ids)
-    return _mean(contrastive_in(logits, same & off_diagonal(z.shape[0]), ~same))
-
-
-def clip_info_nce(
-    a: Float[Array, 'b d'], b: Float[Array, 'b d'], temperature: Scalar = 0.07
-) -> Float[Array, '']:
-    """Cross-entropy of matching pairs across two modalities, averaged over both directions.
-
-    S = cosine(a, b)/temperature; 0.5 (CE(S, arange) + CE(S^T, arange)). Pairs within a
-    modality take no part. The rows are normalised inside.
-
-    Empty case: a single pair gives 0.
-
-    Source: Radford 2021 (CLIP), figure 3, https://arxiv.org/abs/2103.00020
-    """
-    logits = _over_temperature(cosine_similarities(a, b), temperature)
-    negative = off_diagonal(a.shape[0])
-    forward = contrastive_out(logits, ~negative, negative)
-    backward = contrastive_out(logits.T, ~negative, negative)
-    return 0.5 * (_mean(forward) + _mean(backward))
-
-
-def queue_info_nce(
-    q: Float[Array, 'b d'],
-    k: Float[Array, 'b d'],
-    queue: Float[Array, 'n d'],
-    temperature: Scalar = 0.2,
-) -> Float[Array, '']:
-    """Cross-entropy of each query's own key against a queue of negatives.
-
-    mean_i -log( exp(q_i.k_i/temperature) / (exp(q_i.k_i/temperature) + sum_n exp(q_i.queue_n/
-    temperature)) ). All rows are normalised inside; no gradient flows into `k` and `queue`.
-    Zero rows of a queue that is not yet full count as negatives of similarity 0.
-
-    Empty case: an empty queue gives 0.
-
-    Source: He 2020 (MoCo), equation 1, https://arxiv.org/abs/1911.05722
-    """
-    k, queue = jax.lax.stop_gradient((k, queue))
-    own = jnp.sum(l2_normalize(q) * l2_normalize(k), axis=-1, keepdims=True)
-    similarities = jnp.concatenate([own, cosine_similarities(q, queue)], axis=1)
-    positive = jnp.broadcast_to(jnp.arange(similarities.shape[1]) == 0, similarities.shape)
-    logits = _over_temperature(similarities, temperature)
-    return _mean(contrastive_out(logits, positive, ~positive))
+    check_temperature(temperature)
+    pairs = _views((z,), axis_name)
+    ids = devices.gather(ids, axis_name)
+    if chunk_size is None:
+        other, same = pairs.others(), pairs.equal(ids)
+        losses = contrastive_in(pairs.logits(temperature), other & same, other & ~same)
+    else:
+        positives = pairs.logsumexp(temperature, chunk_size, 'same', ids)
+        everything = pairs.logsumexp(temperature, chunk_size, 'others')
+        any_positive = positives > -jnp.inf
+        losses = jnp.where(any_positive, everything, 0.0) - jnp.where(any_positive, positives, 0.0)
+    return devices.mean(losses, axis_name)
 
 
 def supcon(
@@ -164,6 +185,8 @@ def supcon(
     *,
     anchors: str = 'all',
     reduction: str = 'mean',
+    axis_name: str | None = None,
+    chunk_size: ChunkSize = None,
 ) -> Float[Array, '']:
     """Supervised contrastive loss: all rows of the same label attract, over all views.
 
@@ -186,26 +209,106 @@ def supcon(
         raise ValueError(f"anchors must be 'all' or 'one', got {anchors!r}")
     if reduction not in ('mean', 'avg_nonzero'):
         raise ValueError(f"reduction must be 'mean' or 'avg_nonzero', got {reduction!r}")
-    b, v, d = features.shape
-    rows = jnp.swapaxes(features, 0, 1).reshape(v * b, d)
-    ids = jnp.tile(jnp.arange(b) if labels is None else labels, v)
-    num_anchors = b if anchors == 'one' else v * b
-    logits = _over_temperature(cosine_similarities(rows[:num_anchors], rows), temperature)
-    same = same_label_mask(ids[:num_anchors], ids)
-    losses = contrastive_out(logits, same & off_diagonal(v * b)[:num_anchors], ~same)
+    check_temperature(temperature)
+    views = [features[:, view] for view in range(features.shape[1])]
+    pairs = _views(views, axis_name, num_anchor_views=1 if anchors == 'one' else None)
+    if labels is None:
+        ids = pairs.items
+    else:
+        ids = jnp.tile(devices.gather(labels, axis_name), len(views))
+    if chunk_size is None:
+        other, same = pairs.others(), pairs.equal(ids)
+        losses = contrastive_out(pairs.logits(temperature), other & same, other & ~same)
+    else:
+        positive, count = pairs.mean_of_group(ids)
+        everything = pairs.logsumexp(temperature, chunk_size, 'others')
+        losses = jnp.where(count > 0, everything, 0.0) - positive / temperature
     losses = losses * (temperature / base_temperature)
-    return _mean(losses) if reduction == 'mean' else masked_mean(losses, losses > 0)
+    if reduction == 'mean':
+        return devices.mean(losses, axis_name)
+    nonzero = losses > 0
+    sums = jnp.sum(jnp.where(nonzero, losses, 0.0)), jnp.sum(nonzero)
+    value, count = devices.total(sums, axis_name)
+    return value / jnp.maximum(count, 1)
 
 
-def _self_similarities(z):
-    return cosine_similarities(z, z)
+class _Pairs(NamedTuple):
+    """The anchors of this device against the rows of all devices, unit vectors, view after view.
+
+    Attributes:
+      places: where the anchors stand among the rows.
+      items: the item that each row is a view of.
+      axis_name: None where anchors and rows are on one device.
+    """
+
+    anchors: Float[Array, 'n d']
+    rows: Float[Array, 'm d']
+    places: Int[Array, 'n']
+    items: Int[Array, 'm']
+    axis_name: str | None
+
+    def others(self):
+        """True where a row is not the anchor itself."""
+        return self.places[:, None] != jnp.arange(len(self.rows))[None, :]
+
+    def equal(self, groups):
+        """True where a row is of the anchor's group, the anchor itself included."""
+        return same_label_mask(groups[self.places], groups)
+
+    def logits(self, temperature):
+        return _products(self.anchors, self.rows) / temperature
+
+    def other_view(self):
+        """Each anchor's cosine with the same item in the other of two views."""
+        return jnp.sum(self.anchors * jnp.roll(self.anchors, len(self.anchors) // 2, 0), axis=-1)
+
+    def logsumexp(self, temperature, chunk_size, keep, groups=None):
+        """Over the `keep` rows of `jaxsep.ops.chunked.self_logsumexp`, without the matrix."""
+        numbers = jnp.arange(len(self.rows), dtype=jnp.int32)
+        if self.axis_name is None and len(self.anchors) == len(self.rows):
+            x = self.anchors * jax.lax.rsqrt(jnp.asarray(temperature, self.anchors.dtype))
+            return chunked.self_logsumexp(x, chunk_size, keep=keep, groups=groups)
+        if keep == 'others':
+            keep, groups = 'different', numbers
+        return chunked.cross_logsumexp(
+            self.anchors / temperature, self.rows, chunk_size, keep=keep,
+            groups=(groups[self.places], groups), items=(self.places, numbers),
+        )  # fmt: skip
+
+    def mean_of_group(self, groups):
+        """Each anchor's mean cosine with the other rows of its group, and their number.
+
+        From the sum of each group's rows: no pairs are formed.
+        """
+        size = len(self.rows)
+        _, groups = jnp.unique(groups, return_inverse=True, size=size)
+        sums = jax.ops.segment_sum(self.rows, groups, size)
+        count = jax.ops.segment_sum(jnp.ones(size, jnp.int32), groups, size)
+        own = groups[self.places]
+        count = count[own] - 1
+        total = jnp.sum(self.anchors * (sums[own] - self.rows[self.places]), axis=-1)
+        return jnp.where(count > 0, total / jnp.maximum(count, 1), 0.0), count
 
 
-def _over_temperature(similarities, temperature):
+def _views(
+    views: Sequence[Float[Array, 'b d']], axis_name: str | None, num_anchor_views: int | None = None
+) -> _Pairs:
+    """All views are compared with; those up to `num_anchor_views` are anchors (None: all)."""
+    views = [l2_normalize(view) for view in views]
+    rows = jnp.concatenate([devices.gather(view, axis_name) for view in views])
+    num_items = len(rows) // len(views)
+    items = jnp.tile(jnp.arange(num_items, dtype=jnp.int32), len(views))
+    anchors = views[:num_anchor_views]
+    local = devices.positions(len(views[0]), axis_name)
+    places = jnp.concatenate([local + view * num_items for view in range(len(anchors))])
+    return _Pairs(jnp.concatenate(anchors), rows, places, items, axis_name)
+
+
+def check_temperature(temperature: Scalar) -> None:
+    """ValueError for a Python number that is not positive; traced values pass."""
     if isinstance(temperature, (int, float)) and not temperature > 0:
         raise ValueError(f'temperature must be positive, got {temperature}')
-    return similarities / temperature
 
 
-def _mean(losses):
-    return jnp.sum(losses) / max(losses.shape[0], 1)
+def _products(x, y):
+    return jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)

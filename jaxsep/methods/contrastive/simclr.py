@@ -22,7 +22,7 @@ from jaxsep.models.encoders import (
     init_model,
     make_encoder,
 )  # fmt: skip
-from jaxsep.ops.devices import example_keys, gather
+from jaxsep.ops.devices import example_keys
 from jaxsep.ops.geometry import l2_normalize
 
 
@@ -32,6 +32,7 @@ def make(
     encoder: Mapping = {'name': 'resnet50'},  # noqa: B006
     projection: Sequence[int] = (2048, 128),
     temperature: float = 0.1,
+    chunk_size: int | str | None = None,
     axis_name: str | None = None,
 ) -> Method:
     """SimCLR as a Method; outputs `embedding` (the encoder's features) and `projection`.
@@ -54,9 +55,10 @@ def make(
         keys = example_keys(key, len(batch['image']), axis_name)
         views = jnp.concatenate(two_views(keys, batch['image'], change))
         (_, z), extra = apply_train(model, params, extra, views)
-        z1, z2 = (gather(z, axis_name) for z in jnp.split(z, 2))
-        metrics = {'alignment': alignment(l2_normalize(z1), l2_normalize(z2))}
-        return nt_xent(z1, z2, temperature), (extra, metrics)
+        z1, z2 = jnp.split(z, 2)
+        value = nt_xent(z1, z2, temperature, axis_name=axis_name, chunk_size=chunk_size)
+        apart = alignment(l2_normalize(z1), l2_normalize(z2), axis_name=axis_name)
+        return value, (extra, {'alignment': apart})
 
     def outputs(params, extra, batch):
         features, z = model.apply({'params': params, **extra}, to_float(batch['image']))
