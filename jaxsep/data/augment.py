@@ -366,3 +366,26 @@ def two_views(
 
     views = jax.vmap(both)(keys, images)
     return views[:, 0], views[:, 1]
+
+
+def multi_crop(
+    keys: Key[Array, 'b'],
+    images: Shaped[Array, 'b h w c'],
+    augment: Augment,
+    augment_small: Augment,
+    num_small: int,
+) -> Float[Array, 'n h w c']:
+    """Two views of every image and `num_small` small crops, view after view: n = (2 + num_small) b.
+
+    All have the size of the images: a small crop shows less of the image, but costs as much.
+    """
+
+    def of_one(key, image):
+        keys = jax.random.split(key, 2 + num_small)
+        large = jax.vmap(augment, (0, None))(keys[:2], image)
+        if not num_small:
+            return large
+        return jnp.concatenate([large, jax.vmap(augment_small, (0, None))(keys[2:], image)])
+
+    views = jax.vmap(of_one, out_axes=1)(keys, images)
+    return views.reshape(-1, *images.shape[1:])

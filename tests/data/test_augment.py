@@ -195,3 +195,13 @@ def test_wrong_recipes_fail_at_once_naming_the_nearest(recipe, message):
 def test_integers_other_than_uint8_are_refused():
     with pytest.raises(ValueError, match='expected uint8 or floats, got int32'):
         make_augment({})(KEY, jnp.zeros((2, 2, 1), jnp.int32))
+
+
+def test_small_crops_follow_the_two_views_item_by_item():
+    images = jnp.stack([jnp.full((6, 6, 1), v, jnp.float32) for v in (0.25, 0.5, 0.75)])
+    dark = lambda key, image: 0.0 * image  # noqa: E731
+    plain = lambda key, image: image  # noqa: E731
+    crops = jax.jit(lambda k: augment.multi_crop(k, images, plain, dark, 2))
+    views = np.asarray(crops(jax.random.split(KEY, 3))).reshape(4, 3, -1)
+    np.testing.assert_array_equal(views[:2, :, 0], [[0.25, 0.5, 0.75]] * 2)
+    np.testing.assert_array_equal(views[2:], 0)
