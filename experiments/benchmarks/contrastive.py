@@ -1,4 +1,4 @@
-"""NT-Xent against its peers: python -m experiments.benchmarks.contrastive [--rows 4096 16384 65536].
+"""NT-Xent against its peers: python -m experiments.benchmarks.contrastive [--rows 512 4096 ...].
 
 Value and gradient of the loss of two views of b items, 2b rows of 128 numbers in float32, at
 temperature 0.1: jaxsep with the full matrix and in blocks, a plain PyTorch form, lightly
@@ -122,6 +122,8 @@ def in_its_own_process(peer: str, rows: int, repeats: int) -> dict:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
+    if 'allocate' in done.stderr or 'RESOURCE_EXHAUSTED' in done.stderr:
+        return {'failed': f'more than {LIMIT >> 30} GiB'}
     lines = [line for line in done.stderr.splitlines() if 'Error' in line]
     return {'failed': lines[-1][:160] if lines else f'exit code {done.returncode}'}
 
@@ -129,7 +131,7 @@ def in_its_own_process(peer: str, rows: int, repeats: int) -> dict:
 def main() -> None:
     """Prints a table and writes experiments/benchmarks/contrastive.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rows', type=int, nargs='+', default=[4096, 16384, 65536])
+    parser.add_argument('--rows', type=int, nargs='+', default=[512, 4096, 16384, 65536])
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--peer', choices=list(PEERS), help='measure this one, in this process')
     given = parser.parse_args()
