@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsep.losses.contrastive import Scalar
+from jaxsep.ops import devices
 from jaxsep.ops.geometry import in_float32, l2_normalize
 
 
@@ -24,7 +25,7 @@ def byol(
 
     Source: Grill 2020, equation 2, https://arxiv.org/abs/2006.07733
     """
-    return _mean_rows(2.0 - 2.0 * _cosines(p, z), axis_name)
+    return devices.mean(2.0 - 2.0 * _cosines(p, z), axis_name)
 
 
 def simsiam(
@@ -39,7 +40,7 @@ def simsiam(
 
     Source: Chen 2021, equation 1, https://arxiv.org/abs/2011.10566
     """
-    return _mean_rows(-_cosines(p, z), axis_name)
+    return devices.mean(-_cosines(p, z), axis_name)
 
 
 def dino(
@@ -128,13 +129,10 @@ def cross_view_entropy(
     )
     different = ~jnp.eye(num_targets, num_views, dtype=bool)
     pairs = max(num_targets * (num_views - 1), 1)
-    return _mean_rows(jnp.sum(jnp.where(different[None], entropy, 0.0), (1, 2)) / pairs, axis_name)
+    return devices.mean(
+        jnp.sum(jnp.where(different[None], entropy, 0.0), (1, 2)) / pairs, axis_name
+    )
 
 
 def _cosines(p, z):
     return jnp.sum(l2_normalize(p) * l2_normalize(jax.lax.stop_gradient(z)), axis=-1)
-
-
-def _mean_rows(values, axis_name):
-    mean = jnp.sum(values) / max(values.shape[0], 1)
-    return mean if axis_name is None else jax.lax.pmean(mean, axis_name)

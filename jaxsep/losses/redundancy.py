@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsep.losses.contrastive import Scalar
+from jaxsep.ops import devices
 from jaxsep.ops.geometry import in_float32, sqrt
 from jaxsep.ops.masks import off_diagonal
 
@@ -153,16 +154,12 @@ def _num_rows(z, axis_name):
     return z.shape[0] * (1 if axis_name is None else jax.lax.axis_size(axis_name))
 
 
-def _over_devices(total, axis_name):
-    return total if axis_name is None else jax.lax.psum(total, axis_name)
-
-
 def _sum_rows(values, axis_name):
-    return _over_devices(jnp.sum(values, axis=0, keepdims=True), axis_name)
+    return devices.total(jnp.sum(values, axis=0, keepdims=True), axis_name)
 
 
 def _product(x, y, axis_name):
-    return _over_devices(jnp.matmul(x.T, y, precision=jax.lax.Precision.HIGHEST), axis_name)
+    return devices.total(jnp.matmul(x.T, y, precision=jax.lax.Precision.HIGHEST), axis_name)
 
 
 def _centred(z, total, axis_name):
