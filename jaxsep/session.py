@@ -54,15 +54,19 @@ def prepare(config, load_source) -> list[Stage]:
 
 def execute(stages: list[Stage], workdir: pathlib.Path) -> dict[str, float | int]:
     """Runs the stages in order and evaluates the last; returns and writes its results."""
-    earlier = None
+    earlier, seconds = None, 0.0
     for stage in stages:
         directory = workdir / stage.name if stage.name else workdir
         directory.mkdir(parents=True, exist_ok=True)
         learn = learn_by_fitting if isinstance(stage.method, Estimator) else learn_by_gradient
         before, after, facts = learn(stage, directory, earlier)
-        earlier = after
+        earlier, seconds = after, seconds + facts['seconds']
     tables = outputs(stage, after, {'test', *needed(stage.config.evals)})
-    results = {**facts, **evaluate(stage, tables, tuple(stage.config.evals))}
+    results = {
+        **facts,
+        'seconds': round(seconds, 1),
+        **evaluate(stage, tables, tuple(stage.config.evals)),
+    }
     write_json(workdir / 'results.json', results)
     if stage.config.report:
         write_report(stage, workdir, results, before, tables['test'])
@@ -151,6 +155,10 @@ def outputs(stage: Stage, variables, splits) -> dict[str, dict[str, np.ndarray]]
                 yield batch, count
 
         table = stage.predict(variables, rows(stage.source.splits[name]))
+        if clash := sorted(table.keys() & labels.keys()):
+            raise ValueError(
+                f'{stage.config.method} names an output {clash[0]!r}, as a label column'
+            )
         tables[name] = {**table, **{c: np.concatenate(parts) for c, parts in labels.items()}}
     return tables
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
+from jaxsep.data.edges import edges
 from jaxsep.data.source import Source, column, nearest, select
 
 
@@ -165,3 +166,19 @@ def class_sessions(
                 source.splits[name], np.flatnonzero(np.isin(values, group))
             )
     return source._replace(splits=source.splits | sessions)
+
+
+def edge_views(source: Source, kind: str = 'gradient') -> Source:
+    """Gives each image a second view, its edges: the new column `views` [2, h, w, c], all splits.
+
+    View 0 is the image, view 1 is `jaxsep.data.edges.edges` of it. Reads all images at once.
+
+    Args:
+      kind: 'gradient' or 'dilation'.
+    """
+    splits = {}
+    for name, split in source.splits.items():
+        images = column(split, 'image')
+        views = np.stack([images, edges(images, kind)], axis=1)
+        splits[name] = select(split, np.arange(len(split)), {'views': views})
+    return source._replace(splits=splits)
