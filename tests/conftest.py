@@ -6,16 +6,22 @@ signature is checked at each call.
 """
 
 import functools
+import importlib.metadata
 import os
 import pathlib
 
 ROOT = pathlib.Path(__file__).parents[1]
+# The older code generator compiles in half the time; other versions refuse the flag.
+KNOWN_TO_JAXLIB_0_10 = ('--xla_cpu_use_fusion_emitters=false',) * (
+    importlib.metadata.version('jaxlib').startswith('0.10.')
+)
 os.environ['XLA_FLAGS'] = ' '.join(
     (
         os.environ.get('XLA_FLAGS', ''),
         '--xla_force_host_platform_device_count=8',
         '--xla_backend_optimization_level=0',
         '--xla_llvm_disable_expensive_passes=true',
+        *KNOWN_TO_JAXLIB_0_10,
     )
 )
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(ROOT / '.jax_cache'))

@@ -28,7 +28,7 @@ def masked_logsumexp(
     largest = jnp.where(empty, 0.0, jnp.max(kept, axis=axis, keepdims=True, initial=-jnp.inf))
     largest = jax.lax.stop_gradient(largest)
     # Recomputed inside a fusion, the largest may differ from itself by a rounding: at most 0.
-    below = jnp.minimum(kept - largest, 0.0)
+    below = jnp.where(kept > largest, 0.0, kept - largest)
     total = jnp.sum(jnp.exp(jnp.where(mask, below, -jnp.inf)), axis=axis, keepdims=True)
     logarithm = jnp.log(jnp.where(empty, 1.0, total)) + largest
     return jnp.squeeze(jnp.where(empty, -jnp.inf, logarithm), axis=axis)
