@@ -205,7 +205,7 @@ def separability(
         double = jnp.asarray(points, jnp.float64)
         general, values = _spectrum(double)
         tell('persistence', 0, 1)
-        bars, topology = _persistence(points[np.sort(order[:SUBSAMPLE])])
+        bars, topology = _persistence(double[np.sort(order[:SUBSAMPLE])])
         general |= {
             'twonn': dimension.twonn(jnp.asarray(pairs.distances_euclidean[:, :2])),
             'uniformity': pairs.uniformity,
@@ -325,7 +325,8 @@ def _check_classifier(weights, bias, columns: Mapping[str, Column], d: int):
     return weights, bias
 
 
-def _spectrum(points: jax.Array) -> tuple[dict, np.ndarray]:
+@jax.jit
+def _spectrum(points: jax.Array) -> tuple[dict, jax.Array]:
     """Ranks of the points, and the singular values after centring."""
     n, d = points.shape
     centred = points - jnp.mean(points, axis=0)[None, :]
@@ -344,14 +345,14 @@ def _spectrum(points: jax.Array) -> tuple[dict, np.ndarray]:
         'participation_ratio': spectrum.participation_ratio(values),
         'stable_rank': spectrum.stable_rank(plain),
         'numerical_rank_95': spectrum.numerical_rank(plain, 0.95),
-    }, np.asarray(values)
+    }, values
 
 
-def _persistence(points: np.ndarray) -> tuple[np.ndarray, dict]:
-    x = jnp.asarray(points, jnp.float64)
+@jax.jit
+def _persistence(x: jax.Array) -> tuple[jax.Array, dict]:
     bars = persistence.h0_persistence(x)
     on_sphere = persistence.h0_persistence(geometry.l2_normalize(x))
-    return np.asarray(bars), {
+    return bars, {
         'persistence_score': persistence.persistence_score(bars),
         'persistence_score_sphere': persistence.persistence_score(on_sphere),
         'persistence_clusters': persistence.number_of_clusters(bars),
@@ -374,6 +375,24 @@ def _scatter(x: jax.Array, codes: jax.Array, num_classes: int, whiten: bool) -> 
     return values | {'pairwise_fisher_min': jnp.min(pairwise)}
 
 
+@functools.partial(jax.jit, static_argnames='num_classes')
+def _class_measures(x, codes, seen, unseen, num_classes: int) -> dict:
+    """What classes are to the points and to one another; the probe is fitted on the rows `seen`."""
+    fitted = probes.ridge_probe(x[seen], codes[seen], num_classes, alpha=1.0)
+    predicted = jnp.argmax(probes.probe_logits(x[unseen], *fitted), axis=1)
+    means = neural_collapse.centered_class_means(x, codes, num_classes)
+    return {
+        'ridge_probe': jnp.mean(predicted == codes[unseen]),
+        'davies_bouldin': clusters.davies_bouldin(x, codes, num_classes),
+        'calinski_harabasz': clusters.calinski_harabasz(x, codes, num_classes),
+        'tolerance': sphere.tolerance(x, codes),
+        'tolerance_all_pairs': sphere.tolerance_all_pairs(x, codes),
+        'nc1': neural_collapse.within_class_variability(x, codes, num_classes),
+        'nc2_equinorm': neural_collapse.equinorm(means),
+        'nc2_equiangle': neural_collapse.equiangularity(means)[1],
+    }
+
+
 def _labelled(x, column: Column, order, weights, bias, notes: list[str], name: str) -> dict:
     """The measures of one label column that need no distance matrix."""
     n, d = x.shape
@@ -388,24 +407,12 @@ def _labelled(x, column: Column, order, weights, bias, notes: list[str], name: s
     left_out = ('fisher_trace', 'fisher_max_eigenvalue', 'fisher_logdet_ratio')
     values = dict.fromkeys(() if whiten else left_out)
     values |= _scatter(x, codes, count, whiten)
-    half = n // 2
-    seen, unseen = np.sort(order[:half]), np.sort(order[half:])
-    fitted = probes.ridge_probe(x[seen], codes[seen], count, alpha=1.0)
-    predicted = jnp.argmax(probes.probe_logits(x[unseen], *fitted), axis=1)
-    means = neural_collapse.centered_class_means(x, codes, count)
-    values |= {
-        'ridge_probe': jnp.mean(predicted == codes[unseen]),
-        'majority_share': np.bincount(column.codes).max() / n,
-        'davies_bouldin': clusters.davies_bouldin(x, codes, count),
-        'calinski_harabasz': clusters.calinski_harabasz(x, codes, count),
-        'tolerance': sphere.tolerance(x, codes),
-        'tolerance_all_pairs': sphere.tolerance_all_pairs(x, codes),
-        'nc1': neural_collapse.within_class_variability(x, codes, count),
-        'nc2_equinorm': neural_collapse.equinorm(means),
-        'nc2_equiangle': neural_collapse.equiangularity(means)[1],
-    }
+    seen, unseen = np.sort(order[: n // 2]), np.sort(order[n // 2 :])
+    values |= _class_measures(x, codes, seen, unseen, count)
+    values['majority_share'] = np.bincount(column.codes).max() / n
     if weights is not None and len(weights) == count:
         w, b = jnp.asarray(weights), jnp.asarray(bias)
+        means = neural_collapse.centered_class_means(x, codes, count)
         values |= {
             'nc2_weights': neural_collapse.etf_distance_of_weights(w),
             'nc3_product': neural_collapse.etf_distance_of_products(w, means),
