@@ -37,8 +37,14 @@ def is_estimator(name):
     return 'Estimator(' in (catalog.METHODS / f'{name}.py').read_text()
 
 
-learning = pytest.mark.parametrize('name', [n for n in NAMES if not is_estimator(n)])
-fitting = pytest.mark.parametrize('name', [n for n in NAMES if is_estimator(n)])
+def of_each(names):
+    """One test per method; the scope keeps the tests of a method together, and its `Case`."""
+    return pytest.mark.parametrize('name', names, scope='module')
+
+
+every = of_each(NAMES)
+learning = of_each([n for n in NAMES if not is_estimator(n)])
+fitting = of_each([n for n in NAMES if is_estimator(n)])
 
 
 class Case:
@@ -214,7 +220,7 @@ def saved(name, workdir, step):
     return state
 
 
-@pytest.mark.parametrize('name', NAMES)
+@every
 def test_evaluations_of_the_smoke_config_measure_finite_numbers(name):
     c = case(name)
     evals = tuple(c.config.evals)
@@ -237,7 +243,7 @@ def apply_of(c):
     return lambda batch: c.method.outputs(variables(c), batch)
 
 
-@pytest.mark.parametrize('name', NAMES)
+@every
 def test_outputs_have_a_row_per_example_that_ignores_the_others(name):
     c = case(name)
     apply = jax.jit(apply_of(c))
@@ -282,7 +288,7 @@ def test_smoke_run_of_an_estimator_is_read_back(name, tmp_path):
     assert main.run(config, tmp_path) == first
 
 
-@pytest.mark.parametrize('name', NAMES)
+@every
 @pytest.mark.parametrize('arg', ['smoke', 'small', 'full'])
 def test_configs_name_arguments_that_make_has(name, arg):
     config = load_config(name, arg)
