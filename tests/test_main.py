@@ -146,11 +146,13 @@ def test_progress_is_plain_lines_in_a_pipe(finished):
     assert '16/16  loss' in done.stderr and 'steps/s' in done.stderr
 
 
-def test_the_same_command_again_gives_the_same_results(finished):
-    workdir, done = finished
-    before = (workdir / 'results.json').read_text()
-    assert command(*done.args[3:]).returncode == 0
-    assert (workdir / 'results.json').read_text() == before
+def test_the_same_run_again_trains_nothing_and_gives_the_same_results(tmp_path):
+    config = digits(num_steps=2, log_every=1, report=False, num_devices=1)
+    config.evals = {'accuracy': {'label': 'label'}}
+    first = main.run(config, tmp_path)
+    metrics = (tmp_path / 'metrics.jsonl').read_text()
+    assert main.run(config, tmp_path) == first
+    assert (tmp_path / 'metrics.jsonl').read_text() == metrics
 
 
 def test_sigterm_saves_and_exits_0_and_the_command_goes_on(tmp_path):

@@ -44,7 +44,7 @@ def get_config(arg='small'):
         config.batch_size = 16
         config.num_steps, config.log_every = 40, 5
         config.optimizer.warmup_steps = 0
-        config.evals = dict(retrieval=dict(label='character', across='face', ks=(1,)))
+        config.evals = dict(retrieval=dict(label='character', across='slant', ks=(1,)))
     elif arg == 'full':
         config.make.temperature = 0.1
         config.make.encoder = dict(name='resnet50')
