@@ -14,7 +14,8 @@ Three words are used throughout:
 
 * `Batch`: a dict of arrays with a common leading axis `b`. It always holds
   `index` (int32, the row of the example in its data set); image sources give
-  `image`, labelled sources give one integer array per label column.
+  `image` (or `views`, several of one thing), texts `tokens`, and labelled sources
+  one integer array per label column.
 * `Tree`: any pytree of arrays.
 * facts: what only the data can tell. A factory that has a keyword-only
   argument named `num_samples`, `num_classes`, `steps_per_epoch` or `axis_name`

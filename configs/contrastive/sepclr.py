@@ -2,7 +2,7 @@
 
 Command: python -m jaxsep.main --config=configs/contrastive/sepclr.py:small --workdir=runs/sepclr
 Metric: test/separation, accuracies of the right probes minus those of the wrong ones, targets only
-Measured: test/separation 0.721 +- 0.068, 19 s a run, seeds 0, 1, 2
+Measured: test/separation 0.603 +- 0.140, 1 s a run, seeds 0, 1, 2
 
 cells is elpv, photographs of solar cells: the kind of silicon is common, defects are salient.
 full is CIFAR-MNIST, the paper's recipe with ResNet-18 (the weights are the code's).
@@ -33,12 +33,12 @@ def get_config(arg='small'):
     )
     config.data = dict(name='digit_pairs')
     config.batch_size = 256
-    config.num_steps = 880  # 80 epochs
+    config.num_steps = 440  # 40 epochs
     config.optimizer.name = 'adam'
-    config.optimizer.learning_rate = 3e-3
+    config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = 'constant'
-    config.checkpoint_every = 880
-    config.log_every = 80
+    config.checkpoint_every = 440
+    config.log_every = 40
     config.evals = dict(probe_separation=dict())
     if arg == 'cells':
         config.make.target = 'defect'
@@ -50,6 +50,7 @@ def get_config(arg='small'):
         )
         config.data = dict(name='elpv', image_size=32)
         config.batch_size = 128
+        config.optimizer.learning_rate = 3e-3
         config.num_steps = config.checkpoint_every = 320  # 20 epochs
         config.log_every = 40
         config.evals = dict(
@@ -61,6 +62,7 @@ def get_config(arg='small'):
         config.make.augment = dict(noise=dict(std=(0.15, 0.15)))
         config.data = dict(name='digit_pairs', num_train=320, num_test=160)
         config.batch_size = 32
+        config.optimizer.learning_rate = 3e-3
         config.num_steps, config.log_every = 24, 3
     elif arg == 'full':
         config.make.salient_weight = config.make.background_weight = 1000.0

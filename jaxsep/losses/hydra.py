@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxsep.losses.contrastive import Scalar, check_temperature
 from jaxsep.ops import devices
-from jaxsep.ops.geometry import in_float32, l2_normalize
+from jaxsep.ops.geometry import in_float32, inner_products, l2_normalize
 from jaxsep.ops.masks import masked_logsumexp, masked_mean, same_label_mask
 
 PAIRS = ('arbitrary', 'distinct', 'identical')
@@ -48,8 +48,8 @@ def subspace_cosines(
     z, keys, gate = l2_normalize(z), l2_normalize(keys), l2_normalize(gate)
     gated = z * gate
     inverse_norms = _inverse_norm(jnp.sum(gated * gated, axis=-1, keepdims=True))
-    inverse_key_norms = _inverse_norm(_products(gate * gate, keys * keys))
-    return _products(gated * gate, keys) * inverse_norms * inverse_key_norms
+    inverse_key_norms = _inverse_norm(inner_products(gate * gate, keys * keys))
+    return inner_products(gated * gate, keys) * inverse_norms * inverse_key_norms
 
 
 def gated_cosines(
@@ -64,7 +64,7 @@ def gated_cosines(
 
     Source: SimLAP (version 2 of https://arxiv.org/abs/2410.18200), erow/FastSSL model/simlap.py.
     """
-    return _products(l2_normalize(z) * jnp.square(in_float32(gate)), l2_normalize(keys))
+    return inner_products(l2_normalize(z) * jnp.square(in_float32(gate)), l2_normalize(keys))
 
 
 def pair_masks(
@@ -222,10 +222,6 @@ def gate_statistics(gate: Float[Array, 'b d'], *, axis_name: str | None = None) 
 
 def _inverse_norm(squares):
     return jax.lax.rsqrt(jnp.maximum(squares, 1e-24))
-
-
-def _products(x, y):
-    return jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
 
 
 def _check(name, value, known):

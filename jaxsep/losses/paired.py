@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from jaxsep.losses.contrastive import Scalar, check_temperature, contrastive_out
 from jaxsep.ops import chunked, devices
 from jaxsep.ops.chunked import ChunkSize
-from jaxsep.ops.geometry import l2_normalize
+from jaxsep.ops.geometry import inner_products, l2_normalize
 
 
 def clip_info_nce(
@@ -89,7 +89,7 @@ def queue_info_nce(
     queue = l2_normalize(jax.lax.stop_gradient(queue))
     own = _matching(q, k) / temperature
     if chunk_size is None:
-        logits = jnp.concatenate([own[:, None], _products(q, queue) / temperature], axis=1)
+        logits = jnp.concatenate([own[:, None], inner_products(q, queue) / temperature], axis=1)
         positive = jnp.broadcast_to(jnp.arange(logits.shape[1]) == 0, logits.shape)
         losses = contrastive_out(logits, positive, ~positive)
     else:
@@ -120,7 +120,7 @@ def siglip(
     places, numbers = devices.positions(len(a), axis_name), jnp.arange(len(b))
 
     def of_anchors(anchors, places):
-        logits = logit_scale * _products(anchors, b) + bias
+        logits = logit_scale * inner_products(anchors, b) + bias
         matching = places[:, None] == numbers[None, :]
         return -jnp.sum(jax.nn.log_sigmoid(jnp.where(matching, logits, -logits)), axis=-1)
 
@@ -135,12 +135,8 @@ def _matching_cross_entropy(x, y, temperature, axis_name, chunk_size):
         everything = chunked.cross_logsumexp(x / temperature, rows, chunk_size)
         return everything - _matching(x, y) / temperature
     matching = devices.positions(len(x), axis_name)[:, None] == jnp.arange(len(rows))[None, :]
-    return contrastive_out(_products(x, rows) / temperature, matching, ~matching)
+    return contrastive_out(inner_products(x, rows) / temperature, matching, ~matching)
 
 
 def _matching(x, y):
     return jnp.sum(x * y, axis=-1)
-
-
-def _products(x, y):
-    return jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
