@@ -201,3 +201,25 @@ def test_any_values_and_groups_are_finite_and_equal_in_both_forms(rows, ids, tem
         for grad, want in zip(grads, found[f'{name} None'][1], strict=True):
             scale = max(np.abs(np.asarray(g)).max() for g in found[f'{name} None'][1])
             np.testing.assert_allclose(grad, want, atol=1e-3 * scale + noise, err_msg=name)
+
+
+def test_the_losses_of_two_sets_are_finite_float32_at_the_edge():
+    z = jnp.asarray(np.random.default_rng(5).normal(size=(8, 3)), jnp.float32)
+    cases = [z, z.at[2].set(0.0), jnp.ones_like(z), jnp.concatenate([z[:4], -z[:4]]), z * 1e30]
+
+    @jax.jit
+    def values(z):
+        losses = {
+            'decoupled': lambda z: contrastive.decoupled_nt_xent(z[:4], z[4:], 0.005),
+            'decoupled in blocks': lambda z: contrastive.decoupled_nt_xent(
+                z[:4], z[4:], 0.005, chunk_size=3
+            ),
+            'mocov3': lambda z: paired.mocov3(z[:4], z[4:], 0.005),
+            'siglip': lambda z: paired.siglip(z[:4], z[4:], 1e4, -1e4),
+        }
+        return {name: jax.value_and_grad(loss)(z) for name, loss in losses.items()}
+
+    for case in [*cases, *(z.astype(jnp.bfloat16) for z in cases[:4])]:
+        for name, (value, gradient) in values(case).items():
+            assert value.dtype == jnp.float32 and np.isfinite(value), name
+            assert np.isfinite(np.asarray(gradient, np.float32)).all(), name
