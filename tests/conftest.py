@@ -6,9 +6,13 @@ signature is checked at each call.
 """
 
 import functools
+import hashlib
 import importlib.metadata
+import io
 import os
 import pathlib
+import tarfile
+import zipfile
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The older code generator compiles in half the time; other versions refuse the flag.
@@ -37,6 +41,8 @@ import pytest  # noqa: E402
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jaxtyping.install_import_hook('jaxsep', 'beartype.beartype')
+
+from jaxsep import archives  # noqa: E402
 
 
 @pytest.fixture(scope='session')
@@ -94,3 +100,58 @@ def float64():
     """Runs one test in double precision."""
     with jax.enable_x64(True):
         yield
+
+
+def pack(kind, files):
+    """The bytes of a wheel (zip) or an npm package (tar.gz)."""
+    data = io.BytesIO()
+    if kind == 'pypi':
+        with zipfile.ZipFile(data, 'w') as wheel:
+            for name, content in files.items():
+                wheel.writestr(name, content)
+    else:
+        with tarfile.open(fileobj=data, mode='w:gz') as tar:
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return data.getvalue()
+
+
+@pytest.fixture
+def packed(tmp_path, monkeypatch):
+    """packed(kind, spec, files) -> the Archive of a package that lies in an empty cache.
+
+    With `keep=False` it is not in the cache; the second result is its bytes.
+    """
+    monkeypatch.setenv('JAXSEP_CACHE', str(tmp_path / 'cache'))
+
+    def make(kind, spec, files, keep=True):
+        data = pack(kind, files)
+        archive = archives.Archive(kind, spec, hashlib.sha256(data).hexdigest())
+        if not keep:
+            return archive, data
+        archives.folder(archive).mkdir(parents=True)
+        (archives.folder(archive) / f'package{archives.ENDINGS[kind]}').write_bytes(data)
+        return archive
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def real():
+    """real(*archives, small=...): skips the test unless the archives are there.
+
+    Small ones are downloaded, once per machine.
+    """
+
+    def need(*archives, small):
+        for archive in archives:
+            if not small and not list(archives.folder(archive).glob(f'*{archives.ENDINGS[archive.kind]}')):
+                pytest.skip(f'{archive.spec} is not in the cache and is not fetched by the tests')
+            try:
+                archives.fetch(archive)
+            except OSError as error:
+                pytest.skip(str(error))
+
+    return need

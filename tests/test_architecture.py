@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / 'jaxsep').rglob('*.py'))
 CONFIGS = sorted((ROOT / 'configs').rglob('*.py'))
 # A room may import the rooms of lower number, and itself.
 FLOORS = {
-    'method': 0, 'errors': 0, 'ops': 0,
+    'method': 0, 'errors': 0, 'archives': 0, 'ops': 0,
     'losses': 1, 'metrics': 1, 'models': 1, 'data': 1,
     'algorithms': 2,
     'methods': 3, 'evals': 3,

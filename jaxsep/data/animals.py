@@ -2,7 +2,7 @@
 
 import gzip
 
-from jaxsep.data.archives import Archive, members, unpickle_array
+from jaxsep.archives import Archive, members, unpickle_array
 from jaxsep.data.duplicates import first_of_each
 from jaxsep.data.sklearn_sets import divide
 from jaxsep.data.source import Source

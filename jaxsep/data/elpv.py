@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from jaxsep.data.archives import Archive, decoded, members
+from jaxsep.archives import Archive, decoded, members
 from jaxsep.data.source import Arrays, Source
 from jaxsep.data.splits import check_fraction, stratified
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from jaxsep.data.archives import Archive, decoded, members
+from jaxsep.archives import Archive, decoded, members
 from jaxsep.data.source import Source
 from jaxsep.data.splits import check_fraction
 from jaxsep.data.views import check_layout, drawings_source

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxsep.data.archives import Archive, members
+from jaxsep.archives import Archive, members
 from jaxsep.data.duplicates import first_of_each
 from jaxsep.data.source import Source
 from jaxsep.data.splits import check_fraction

@@ -4,7 +4,7 @@ import gzip
 
 import numpy as np
 
-from jaxsep.data.archives import Archive, members
+from jaxsep.archives import Archive, members
 from jaxsep.data.sklearn_sets import divide
 from jaxsep.data.source import Source
 from jaxsep.data.splits import check_fraction

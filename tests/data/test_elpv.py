@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxsep.archives import folder
 from jaxsep.data import elpv
-from jaxsep.data.archives import folder
 from jaxsep.data.source import load, take_all
 
 PROBABILITIES = ['0.0', '0.3333333333333333', '0.6666666666666666', '1.0']

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
+from jaxsep.archives import folder
 from jaxsep.data import emoji4
-from jaxsep.data.archives import folder
 from jaxsep.data.source import load, take_all
 
 HAS_RESVG = importlib.util.find_spec('resvg_py') is not None

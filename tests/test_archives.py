@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxsep.data.archives import (
+from jaxsep.archives import (
     Archive,
     decoded,
     fetch,
