@@ -140,14 +140,16 @@ def packed(tmp_path, monkeypatch):
 
 @pytest.fixture(scope='session')
 def real():
-    """real(*archives, small=...): skips the test unless the archives are there.
+    """real(*wanted, small=...): skips the test unless the archives are there.
 
     Small ones are downloaded, once per machine.
     """
 
-    def need(*archives, small):
-        for archive in archives:
-            if not small and not list(archives.folder(archive).glob(f'*{archives.ENDINGS[archive.kind]}')):
+    def need(*wanted, small):
+        for archive in wanted:
+            if not small and not list(
+                archives.folder(archive).glob(f'*{archives.ENDINGS[archive.kind]}')
+            ):
                 pytest.skip(f'{archive.spec} is not in the cache and is not fetched by the tests')
             try:
                 archives.fetch(archive)
