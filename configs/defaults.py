@@ -13,6 +13,9 @@ def get_defaults():
 
     config.data = ml_collections.ConfigDict()  # name, options of the source, modifiers
     config.data.name = ''
+    # Frozen encoders that the rows pass first: name (of jaxsep/models/pretrained) and its options,
+    # or stages (names of earlier ones) and outputs (which of theirs; all if empty).
+    config.encoder = ml_collections.ConfigDict()
     config.batch_size = 256  # the global batch, over all devices
     config.eval_batch_size = 512
 
@@ -46,5 +49,7 @@ def get_defaults():
     config.select.min_delta = 0.0
 
     config.stages = ()  # dicts of overrides with a 'name'; parameters pass from stage to stage
+    config.take_over = True  # in a stage: start from the parameters of the stage before
+    config.seed_offset = 0  # in a stage: added to seed
     config.report = True  # write report.html
     return config

@@ -57,11 +57,21 @@ def signature(tree: ast.Module, function: str) -> tuple[dict[str, bool], dict[st
 
 def evaluations() -> dict[str, dict[str, bool]]:
     """Name -> options (and whether each is needed) of every evaluation in jaxsep/evals."""
+    return options_of('evals', 'evaluate')
+
+
+def encoders() -> dict[str, dict[str, bool]]:
+    """Name -> options of every pretrained encoder in jaxsep/models/pretrained."""
+    return options_of('models/pretrained', 'load')
+
+
+def options_of(room: str, function: str) -> dict[str, dict[str, bool]]:
+    """Name -> options (and whether each is needed) of the files of a room that define `function`."""
     found = {}
-    for path in sorted(METHODS.with_name('evals').glob('*.py')):
+    for path in sorted((METHODS.parent / room).glob('*.py')):
         tree = ast.parse(path.read_text())
-        if any(isinstance(n, ast.FunctionDef) and n.name == 'evaluate' for n in tree.body):
-            found[path.stem], _ = signature(tree, 'evaluate')
+        if any(isinstance(n, ast.FunctionDef) and n.name == function for n in tree.body):
+            found[path.stem], _ = signature(tree, function)
     return found
 
 

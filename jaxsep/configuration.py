@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import jaxsep
 from jaxsep import catalog
 
-FACTS = ('num_samples', 'num_classes', 'steps_per_epoch', 'axis_name')
+FACTS = ('num_samples', 'num_classes', 'steps_per_epoch', 'field_sizes', 'axis_name')
 
 
 def check(config) -> catalog.Entry:
@@ -41,6 +41,7 @@ def check(config) -> catalog.Entry:
     for name in config.evals_while_training:
         if name not in config.evals:
             raise ValueError(f'config.evals_while_training: {name!r} is not among config.evals')
+    check_encoder(plain(config.encoder))
     select = config.select
     if select.mode not in ('max', 'min') or select.use not in ('last', 'best'):
         raise ValueError("config.select: mode is 'max' or 'min', use is 'last' or 'best'")
@@ -53,6 +54,28 @@ def check(config) -> catalog.Entry:
     return entry
 
 
+def check_encoder(encoder: Mapping) -> None:
+    """ValueError for an encoder that is neither a known one with its options nor earlier stages."""
+    if not encoder:
+        return
+    if ('name' in encoder) == ('stages' in encoder):
+        raise ValueError(
+            "config.encoder: expected 'name' (of a pretrained encoder) or 'stages' (earlier ones), "
+            f'got {sorted(encoder)}'
+        )
+    options = {key: value for key, value in encoder.items() if key != 'name'}
+    if 'stages' in encoder:
+        return catalog.check_keywords(
+            'config.encoder', 'stages', {'stages': True, 'outputs': False}, options
+        )
+    known = catalog.encoders()
+    name = encoder['name']
+    if name not in known:
+        near = catalog.nearest(name, list(known))
+        raise ValueError(f'config.encoder: no pretrained encoder {name!r}{near}')
+    catalog.check_keywords('config.encoder', name, known[name], options)
+
+
 def arguments(entry: catalog.Entry, config, source, parallel_axis: str) -> dict:
     """Keyword arguments for `make`: those of the config, and the facts it asks for."""
     given = {name: plain(value) for name, value in config.make.items()}
@@ -63,6 +86,8 @@ def arguments(entry: catalog.Entry, config, source, parallel_axis: str) -> dict:
         'steps_per_epoch': num_samples // config.batch_size,
         'axis_name': parallel_axis if config.parallel == 'pmap' else None,
     }
+    if source.field_sizes:
+        facts['field_sizes'] = source.field_sizes
     if label in source.labels:
         facts['num_classes'] = len(source.labels[label])
     missing = [k for k, needed in entry.keywords.items() if needed and k not in {**given, **facts}]
@@ -135,6 +160,12 @@ def stage_configs(config) -> list[tuple[str, object]]:
                 stage[key].unlock().update(value)
             else:
                 stage[key] = value
+        stage.seed += stage.seed_offset
+        for encoding in stage.encoder.get('stages', ()):
+            if encoding not in [n for n, _ in staged]:
+                raise ValueError(
+                    f'config.stages[{number}].encoder: there is no stage {encoding!r} before {name!r}'
+                )
         staged.append((name, stage))
     return staged
 

@@ -18,8 +18,8 @@ Three words are used throughout:
   one integer array per label column.
 * `Tree`: any pytree of arrays.
 * facts: what only the data can tell. A factory that has a keyword-only
-  argument named `num_samples`, `num_classes`, `steps_per_epoch` or `axis_name`
-  is handed the fact by main, unless the config sets it.
+  argument named `num_samples`, `num_classes`, `steps_per_epoch`, `field_sizes` or
+  `axis_name` is handed the fact by main, unless the config sets it.
 
 A complete method:
 
@@ -117,6 +117,38 @@ def keep(params: Tree, extra: Tree, step: jax.Array) -> Tree:
     return extra
 
 
+class Constrain(Protocol):
+    """What parameters must satisfy, whatever the optimizer says."""
+
+    def __call__(self, params: Tree) -> Tree:
+        """The parameters moved to where they may be: dictionary atoms to unit norm, weights above 0.
+
+        Called on the optimizer's update, before `Refresh` sees it.
+        """
+
+
+def unconstrained(params: Tree) -> Tree:
+    """The default `Constrain`: parameters as the optimizer left them."""
+    return params
+
+
+class Begin(Protocol):
+    """What happens where a stage takes over what an earlier one learnt."""
+
+    def __call__(self, params: Tree, extra: Tree) -> tuple[Tree, Tree]:
+        """Parameters and extra state before the first step of a run or of one of its stages.
+
+        Called once, when parameters and extra state of the stage before have been taken over:
+        the place to keep a frozen copy of the earlier model, or to copy one head into another.
+        Same structure, shapes and dtypes out as in.
+        """
+
+
+def as_taken_over(params: Tree, extra: Tree) -> tuple[Tree, Tree]:
+    """The default `Begin`: both as they were."""
+    return params, extra
+
+
 class Method(NamedTuple):
     """A method that learns by gradient descent."""
 
@@ -124,6 +156,8 @@ class Method(NamedTuple):
     loss: Loss
     outputs: Outputs
     refresh: Refresh = keep
+    constrain: Constrain = unconstrained
+    begin: Begin = as_taken_over
 
 
 class Fit(Protocol):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxsep import catalog, configuration
+from jaxsep import catalog, configuration, encoding
 from jaxsep.data import batches
 from jaxsep.data.source import Source
 from jaxsep.method import Estimator, Method
@@ -54,23 +54,63 @@ def prepare(config, load_source) -> list[Stage]:
 
 def execute(stages: list[Stage], workdir: pathlib.Path) -> dict[str, float | int]:
     """Runs the stages in order and evaluates the last; returns and writes its results."""
-    earlier, seconds = None, 0.0
-    for stage in stages:
+    evals = tuple(stages[-1].config.evals)
+    last = [name for name in evals if not over_stages(name)]
+    over = [name for name in evals if over_stages(name)]
+    done, earlier, seconds, tables_of = {}, None, 0.0, {}
+    for given in stages:
+        stage = encoded(given, done)
         directory = workdir / stage.name if stage.name else workdir
         directory.mkdir(parents=True, exist_ok=True)
         learn = learn_by_fitting if isinstance(stage.method, Estimator) else learn_by_gradient
         before, after, facts = learn(stage, directory, earlier)
-        earlier, seconds = after, seconds + facts['seconds']
-    tables = outputs(stage, after, {'test', *needed(stage.config.evals)})
+        done[stage.name], seconds = (given, after), seconds + facts['seconds']
+        earlier = after if isinstance(stage.method, Method) else earlier
+        if over:
+            tables_of[stage.name] = outputs(stage, after, needed(over))
+    tables = outputs(stage, after, {'test', *needed(last)})
     results = {
         **facts,
         'seconds': round(seconds, 1),
-        **evaluate(stage, tables, tuple(stage.config.evals)),
+        **evaluate(stage, tables, last),
+        **evaluate(stage, tables_of, over),
     }
     write_json(workdir / 'results.json', results)
     if stage.config.report:
         write_report(stage, workdir, results, before, tables['test'])
     return results
+
+
+def encoded(stage: Stage, done: dict[str, tuple[Stage, object]]) -> Stage:
+    """The stage with the rows that its config's encoder makes of the source's.
+
+    Args:
+      done: name -> the earlier stages as they were given, with their variables.
+    """
+    options = configuration.plain(stage.config.encoder)
+    if not options:
+        return stage
+    labels, size = tuple(stage.source.labels), padded_size(stage)
+    if 'name' in options:
+
+        def make_predict(outputs):
+            return predict.make_predict(outputs, stage.mesh)
+
+        encoders = [encoding.pretrained(options, labels, make_predict, size)]
+    else:
+        names, outputs_kept = options['stages'], tuple(options.get('outputs', ()))
+        encoders = []
+        for name in names:
+            before, variables = done[name]
+
+            def apply(split, before=before, variables=variables):
+                source = stage.source._replace(splits={'rows': split})
+                rows = encoded(before._replace(source=source), done).source.splits['rows']
+                return table_of(before, variables, rows, labels)
+
+            prefix = name if len(names) > 1 else ''
+            encoders.append(encoding.of_stage(prefix, apply, labels, outputs_kept))
+    return stage._replace(source=encoding.encode(stage.source, encoders))
 
 
 def learn_by_gradient(stage: Stage, directory: pathlib.Path, earlier):
@@ -80,6 +120,8 @@ def learn_by_gradient(stage: Stage, directory: pathlib.Path, earlier):
         config.select.metric, config.select.mode, config.select.patience, config.select.min_delta
     )
     first = {}
+
+    earlier = earlier if config.take_over else None
 
     def initial(fresh):
         params, taken = state.take_over(fresh.params, earlier[0]) if earlier else (fresh.params, [])
@@ -133,7 +175,7 @@ def learn_by_gradient(stage: Stage, directory: pathlib.Path, earlier):
 
 
 def learn_by_fitting(stage: Stage, directory: pathlib.Path, earlier):
-    """Fits, or reads what was fitted before; nothing is known before fitting."""
+    """Fits, or reads what was fitted before; parameters of earlier stages do not matter."""
     del earlier
     train = stage.source.splits['train']
     data = train.take(np.arange(len(train)))
@@ -141,26 +183,31 @@ def learn_by_fitting(stage: Stage, directory: pathlib.Path, earlier):
     return None, fitted, {'seconds': round(seconds, 1), 'rows': len(train)}
 
 
+def padded_size(stage: Stage) -> int:
+    """Rows of an evaluation batch: the config's, rounded up to what the devices divide."""
+    return -(-stage.config.eval_batch_size // stage.mesh.size) * stage.mesh.size
+
+
 def outputs(stage: Stage, variables, splits) -> dict[str, dict[str, np.ndarray]]:
     """Named outputs and label columns of the splits, rows aligned."""
-    size = -(-stage.config.eval_batch_size // stage.mesh.size) * stage.mesh.size
-    tables = {}
-    for name in splits:
-        labels = {column: [] for column in stage.source.labels}
+    labels = tuple(stage.source.labels)
+    return {name: table_of(stage, variables, stage.source.splits[name], labels) for name in splits}
 
-        def rows(split, labels=labels):
-            for batch, count in batches.padded_batches(split, size):
-                for column, parts in labels.items():
-                    parts.append(batch[column][:count])
-                yield batch, count
 
-        table = stage.predict(variables, rows(stage.source.splits[name]))
-        if clash := sorted(table.keys() & labels.keys()):
-            raise ValueError(
-                f'{stage.config.method} names an output {clash[0]!r}, as a label column'
-            )
-        tables[name] = {**table, **{c: np.concatenate(parts) for c, parts in labels.items()}}
-    return tables
+def table_of(stage: Stage, variables, split, labels) -> dict[str, np.ndarray]:
+    """Named outputs of one split and its label columns, rows aligned."""
+    columns = {column: [] for column in labels}
+
+    def rows():
+        for batch, count in batches.padded_batches(split, padded_size(stage)):
+            for column, parts in columns.items():
+                parts.append(batch[column][:count])
+            yield batch, count
+
+    table = stage.predict(variables, rows())
+    if clash := sorted(table.keys() & columns.keys()):
+        raise ValueError(f'{stage.config.method} names an output {clash[0]!r}, as a label column')
+    return {**table, **{column: np.concatenate(parts) for column, parts in columns.items()}}
 
 
 def needed(names) -> tuple[str, ...]:
@@ -171,6 +218,11 @@ def needed(names) -> tuple[str, ...]:
 def evaluation(name: str):
     """The module of an evaluation: NEEDS and evaluate(tables, **options)."""
     return importlib.import_module(f'jaxsep.evals.{name}')
+
+
+def over_stages(name: str) -> bool:
+    """Whether an evaluation compares the stages of a run: its tables are stage -> splits."""
+    return getattr(evaluation(name), 'OVER_STAGES', False)
 
 
 def evaluate(stage: Stage, tables, names) -> dict[str, float | int]:

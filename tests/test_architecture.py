@@ -16,7 +16,7 @@ FLOORS = {
     'losses': 1, 'metrics': 1, 'models': 1, 'data': 1,
     'algorithms': 2,
     'methods': 3, 'evals': 3,
-    'trainers': 3, 'report': 4, 'catalog': 4, 'configuration': 5, 'command_line': 5,
+    'trainers': 3, 'report': 4, 'catalog': 4, 'encoding': 4, 'configuration': 5, 'command_line': 5,
     'session': 6, 'main': 7,
 }  # fmt: skip
 ALONE = {'evals': {'metrics', 'algorithms', 'losses', 'ops'}, 'trainers': {'method', 'errors'}}

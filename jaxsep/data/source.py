@@ -101,11 +101,13 @@ class Source(NamedTuple):
       labels: label column -> names of its classes; the column holds their numbers,
         int32, and exists in every split.
       content: one sentence on what the rows are.
+      field_sizes: of a table, how many values each column of `categories` can take.
     """
 
     splits: dict[str, Split]
     labels: dict[str, tuple[str, ...]]
     content: str = ''
+    field_sizes: tuple[int, ...] = ()
 
 
 def take_all(split: Split) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from jaxsep.method import Batch, Method
 from jaxsep.trainers import records
 from jaxsep.trainers import step as steps
 from jaxsep.trainers.checkpoint import Checkpoints
-from jaxsep.trainers.state import TrainState, create, make_mesh, replicated
+from jaxsep.trainers.state import TrainState, begin, create, make_mesh
 
 
 class Selection(NamedTuple):
@@ -81,7 +81,7 @@ def train(
     stream.close()
     check_divisible(len(example['index']), mesh.size)
     fresh = create(method, optimizer, seed, example, mesh)
-    fresh = fresh if initial is None else jax.device_put(initial(fresh), replicated(mesh))
+    fresh = begin(method, fresh if initial is None else initial(fresh), mesh)
     checkpoints = Checkpoints(workdir / 'checkpoints', selection.metric, selection.mode)
     progress = records.Progress(num_steps)
     restored = checkpoints.restore(fresh, warn=progress.say)

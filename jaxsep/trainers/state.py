@@ -64,6 +64,13 @@ def create(
     return jax.jit(build, out_shardings=replicated(mesh))(jax.random.key(seed), place(batch, mesh))
 
 
+def begin(method: Method, state: TrainState, mesh: Mesh) -> TrainState:
+    """The state after the method's `Begin`, on the mesh; no two leaves share a buffer."""
+    params, extra = method.begin(state.params, state.extra)
+    moved = state._replace(params=params, extra=extra)
+    return jax.device_put(jax.tree.map(jnp.copy, moved), replicated(mesh))
+
+
 def strongly_typed(x: jax.Array | float) -> jax.Array:
     """Drops a weak type: the step would come back with another one and compile twice."""
     x = jnp.asarray(x)

@@ -1,4 +1,4 @@
-"""One training step: loss, gradient, optimizer, refresh, as one compiled function."""
+"""One training step: loss, gradient, optimizer, constraint, refresh: one compiled function."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ def make_step(
         if axis_name is not None:
             loss, metrics, grads = jax.lax.pmean((loss, metrics, grads), axis_name)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params = method.constrain(optax.apply_updates(state.params, updates))
         done = state.step + 1
         extra = method.refresh(params, extra, done)
         metrics = {'loss': loss, 'grad_norm': optax.tree.norm(grads), **metrics}
