@@ -8,7 +8,9 @@ import importlib.util
 import json
 import logging
 import pathlib
+import re
 import shutil
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,30 +35,53 @@ def load_config(name, arg='smoke'):
     return module.get_config(arg)
 
 
-def is_estimator(name):
-    return 'Estimator(' in (catalog.METHODS / f'{name}.py').read_text()
+def kinds(name):
+    """'learning', 'fitting' or both: a method may have stages of either kind."""
+    text = (catalog.METHODS / f'{name}.py').read_text()
+    patterns = {'learning': r'\bMethod\(', 'fitting': r'\bEstimator\('}
+    return [kind for kind, pattern in patterns.items() if re.search(pattern, text)]
 
 
-def of_each(names):
+class Of(NamedTuple):
+    """A method, and which kind of its stages is looked at."""
+
+    name: str
+    kind: str
+
+
+def of_each(cases):
     """One test per method; the scope keeps the tests of a method together, and its `Case`."""
-    return pytest.mark.parametrize('name', names, scope='module')
+    names = [of.name for of in cases]
+    ids = [of.name if names.count(of.name) == 1 else f'{of.name}-{of.kind}' for of in cases]
+    return pytest.mark.parametrize('of', cases, ids=ids, scope='module')
 
 
-every = of_each(NAMES)
-learning = of_each([n for n in NAMES if not is_estimator(n)])
-fitting = of_each([n for n in NAMES if is_estimator(n)])
+CASES = [Of(name, kind) for name in NAMES for kind in kinds(name)]
+every = of_each(CASES)
+learning = of_each([of for of in CASES if of.kind == 'learning'])
+fitting = of_each([of for of in CASES if of.kind == 'fitting'])
 
 
 class Case:
-    """A method from its smoke config, one batch, and its state on one device."""
+    """A method from its smoke config, one batch, and its state on one device.
 
-    def __init__(self, name):
-        self.name, self.config = name, load_config(name)
-        (self.stage, *_) = session.prepare(self.config, source.load)
-        self.method = self.stage.method
-        self.train = self.stage.source.splits['train']
-        self.batch = self.batch_of(seed=0)
-        self.optimizer = session.make_optimizer(self.config)
+    With several stages it is the first that learns, or the first that is fitted; frozen
+    encoders before it are untrained.
+    """
+
+    def __init__(self, of):
+        self.of, self.name = of, of.name
+        wanted, before = {'learning': Method, 'fitting': Estimator}[of.kind], {}
+        for given in session.prepare(load_config(of.name), source.load):
+            self.stage = session.encoded(given, before)
+            self.method, self.config = self.stage.method, self.stage.config
+            self.train = self.stage.source.splits['train']
+            self.batch = self.batch_of(seed=0)
+            self.optimizer = session.make_optimizer(self.config)
+            if isinstance(self.method, wanted):
+                break
+            before[given.name] = given, (self.state.params, self.state.extra)
+            del self.state
 
     def batch_of(self, seed):
         stream = batches.stream(self.train, seed=seed, batch_size=self.config.batch_size)
@@ -72,7 +97,9 @@ class Case:
     @functools.cached_property
     def state(self):
         """On one device; do not donate it."""
-        return states.create(self.method, self.optimizer, 0, self.batch, states.make_mesh(1))
+        mesh = states.make_mesh(1)
+        fresh = states.create(self.method, self.optimizer, 0, self.batch, mesh)
+        return states.begin(self.method, fresh, mesh)
 
     @functools.cached_property
     def value_and_grad(self):
@@ -83,8 +110,8 @@ class Case:
 
 
 @functools.lru_cache(2)
-def case(name):
-    return Case(name)
+def case(of):
+    return Case(of)
 
 
 def assert_close(a, b, rtol=1e-4, atol=1e-5):
@@ -114,8 +141,8 @@ def value_and_grad(method):
 
 
 @learning
-def test_loss_is_a_float32_scalar_and_keeps_the_form_of_extra(name):
-    c = case(name)
+def test_loss_is_a_float32_scalar_and_keeps_the_form_of_extra(of):
+    c = case(of)
     state = c.state
     value, (extra, metrics) = jax.eval_shape(
         c.method.loss, state.params, state.extra, c.batch, state.key
@@ -129,8 +156,8 @@ def test_loss_is_a_float32_scalar_and_keeps_the_form_of_extra(name):
 
 
 @learning
-def test_eager_and_jit_agree(name):
-    c = case(name)
+def test_eager_and_jit_agree(of):
+    c = case(of)
     batch = jax.tree.map(jnp.asarray, c.batch)
     eager, _ = c.method.loss(c.state.params, c.state.extra, batch, c.state.key)
     (jitted, _), _ = c.value_and_grad
@@ -139,9 +166,9 @@ def test_eager_and_jit_agree(name):
 
 @learning
 @pytest.mark.parametrize('parallel', ['jit', 'pmap'])
-def test_one_device_and_eight_agree_in_value_gradient_and_state(name, parallel):
-    c = case(name)
-    if parallel == 'pmap' and 'axis_name' not in catalog.describe(name).keywords:
+def test_one_device_and_eight_agree_in_value_gradient_and_state(of, parallel):
+    c = case(of)
+    if parallel == 'pmap' and 'axis_name' not in catalog.describe(of.name).keywords:
         pytest.skip('make takes no axis_name: refused under pmap by configuration.check')
     state, many = c.state, states.make_mesh(8)
     (expected, (extra, _)), grads = c.value_and_grad
@@ -172,8 +199,8 @@ def test_one_device_and_eight_agree_in_value_gradient_and_state(name, parallel):
 
 
 @learning
-def test_steps_repeat_bit_exactly_compile_once_and_keep_dtypes(name, caplog):
-    c = case(name)
+def test_steps_repeat_bit_exactly_compile_once_and_keep_dtypes(of, caplog):
+    c = case(of)
     fresh = functools.partial(jax.tree.map, jnp.copy)
     step = steps.compile_jit(c.method, c.optimizer, c.state, c.batch, states.make_mesh(1))
     other = c.batch_of(seed=1)
@@ -194,8 +221,8 @@ def leaves(state):
 
 
 @learning
-def test_smoke_run_falls_and_resumes_bit_exactly(name, tmp_path):
-    config = load_config(name)
+def test_smoke_run_falls_and_resumes_bit_exactly(of, tmp_path):
+    config = case(of).config.copy_and_resolve_references()
     config.checkpoint_every = half = max(config.num_steps // 2, 1)
     config.stages, config.report, config.num_devices = (), False, 1
     config.evals = {name: config.evals[name] for name in config.evals_while_training}
@@ -208,24 +235,27 @@ def test_smoke_run_falls_and_resumes_bit_exactly(name, tmp_path):
     shutil.rmtree(tmp_path / 'b' / 'checkpoints' / str(config.num_steps))
     assert (tmp_path / 'b' / 'checkpoints' / str(half)).exists()
     main.run(config, tmp_path / 'b')
-    whole, resumed = (saved(name, tmp_path / run, config.num_steps) for run in 'ab')
+    whole, resumed = (saved(of, tmp_path / run, config.num_steps) for run in 'ab')
     for x, y in zip(leaves(whole), leaves(resumed), strict=True):
         np.testing.assert_array_equal(x, y)
 
 
-def saved(name, workdir, step):
+def saved(of, workdir, step):
     checkpoints = Checkpoints(workdir / 'checkpoints')
-    state, _ = checkpoints.restore(case(name).state, step)
+    state, _ = checkpoints.restore(case(of).state, step)
     checkpoints.close()
     return state
 
 
 @every
-def test_evaluations_of_the_smoke_config_measure_finite_numbers(name):
-    c = case(name)
+def test_evaluations_of_the_smoke_config_measure_finite_numbers(of):
+    c = case(of)
     evals = tuple(c.config.evals)
     tables = session.outputs(c.stage, variables(c), session.needed(evals))
-    results = session.evaluate(c.stage, tables, evals)
+    over = [name for name in evals if session.over_stages(name)]
+    last = [name for name in evals if name not in over]
+    results = session.evaluate(c.stage, tables, last)
+    results |= session.evaluate(c.stage, {c.stage.name: tables}, over)
     assert evals and results
     assert all(np.isfinite(x) for x in results.values()), results
 
@@ -234,7 +264,7 @@ def variables(c):
     """Untrained, or fitted: what outputs are computed with."""
     if isinstance(c.method, Method):
         return c.state.params, c.state.extra
-    return fitted(c.name)
+    return fitted(c.of)
 
 
 def apply_of(c):
@@ -244,8 +274,8 @@ def apply_of(c):
 
 
 @every
-def test_outputs_have_a_row_per_example_that_ignores_the_others(name):
-    c = case(name)
+def test_outputs_have_a_row_per_example_that_ignores_the_others(of):
+    c = case(of)
     apply = jax.jit(apply_of(c))
     whole = apply(c.batch)
     swapped = {k: np.concatenate([v[:1], v[::-1][: len(v) - 1]]) for k, v in c.batch.items()}
@@ -260,14 +290,14 @@ def test_outputs_have_a_row_per_example_that_ignores_the_others(name):
 
 
 @functools.lru_cache(2)
-def fitted(name):
-    c = case(name)
+def fitted(of):
+    c = case(of)
     return jax.jit(c.method.fit)(jax.random.key(0), c.train.take(np.arange(len(c.train))))
 
 
 @fitting
-def test_fitting_is_the_same_eager_jitted_and_on_eight_devices(name):
-    c = case(name)
+def test_fitting_is_the_same_eager_jitted_and_on_eight_devices(of):
+    c = case(of)
     assert isinstance(c.method, Estimator)
     rows = len(c.train) - len(c.train) % 8
     data = c.train.take(np.arange(rows))
@@ -281,14 +311,14 @@ def test_fitting_is_the_same_eager_jitted_and_on_eight_devices(name):
 
 
 @fitting
-def test_smoke_run_of_an_estimator_is_read_back(name, tmp_path):
-    config = load_config(name)
+def test_smoke_run_of_an_estimator_is_read_back(of, tmp_path):
+    config = load_config(of.name)
     config.report = False
     first = main.run(config, tmp_path)
     assert main.run(config, tmp_path) == first
 
 
-@every
+@pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('arg', ['smoke', 'small', 'full'])
 def test_configs_name_arguments_that_make_has(name, arg):
     config = load_config(name, arg)

@@ -138,6 +138,21 @@ def select_classes(source: Source, classes: Sequence[int | str], label: str = 'l
     return source._replace(splits=splits, labels=labels)
 
 
+def class_groups(
+    source: Source, sizes: Sequence[int], label: str, seed: int | None
+) -> list[Int[np.ndarray, 'k']]:
+    """The classes of each session: sizes[s] of them, in the order of numbers or of a seed."""
+    num_classes = check_label(source, label)
+    if min(sizes, default=0) < 1 or sum(sizes) > num_classes:
+        raise ValueError(
+            f'sizes: expected positive numbers, at most {num_classes} together, got {list(sizes)}'
+        )
+    order = np.arange(num_classes)
+    if seed is not None:
+        order = np.random.default_rng(seed).permutation(num_classes)
+    return np.split(order, np.cumsum(sizes))[: len(sizes)]
+
+
 def class_sessions(
     source: Source, sizes: Sequence[int], label: str = 'label', seed: int | None = None
 ) -> Source:
@@ -149,15 +164,7 @@ def class_sessions(
     Args:
       seed: of the order of the classes; None for the order of their numbers.
     """
-    num_classes = check_label(source, label)
-    if min(sizes, default=0) < 1 or sum(sizes) > num_classes:
-        raise ValueError(
-            f'sizes: expected positive numbers, at most {num_classes} together, got {list(sizes)}'
-        )
-    order = np.arange(num_classes)
-    if seed is not None:
-        order = np.random.default_rng(seed).permutation(num_classes)
-    groups = np.split(order, np.cumsum(sizes))[: len(sizes)]
+    groups = class_groups(source, sizes, label, seed)
     sessions = {}
     for name in ('train', 'test'):
         values = column(source.splits[name], label)
@@ -166,6 +173,66 @@ def class_sessions(
                 source.splits[name], np.flatnonzero(np.isin(values, group))
             )
     return source._replace(splits=source.splits | sessions)
+
+
+def few_shots(
+    source: Source, first: int, shots: int, label: str = 'label', seed: int = 0
+) -> Source:
+    """Thins the classes numbered `first` and above to `shots` training rows each.
+
+    What few-shot class-incremental learning starts from: base classes with all their rows, new
+    ones with a handful. A class that has fewer keeps what it has.
+    """
+    num_classes = check_label(source, label)
+    if not 0 <= first <= num_classes:
+        raise ValueError(f'first: expected a class number up to {num_classes}, got {first}')
+    if shots < 1:
+        raise ValueError(f'shots: expected at least 1 row a class, got {shots}')
+    values = column(source.splits['train'], label)
+    counts = np.bincount(values, minlength=num_classes)
+    counts[first:] = np.minimum(counts[first:], shots)
+    return with_train(source, subsample(values, counts.tolist(), seed))
+
+
+def rehearsal(
+    source: Source,
+    sizes: Sequence[int],
+    session: int,
+    exemplars: int = 0,
+    balance: bool = False,
+    label: str = 'label',
+    order_seed: int | None = None,
+    seed: int = 0,
+) -> Source:
+    """The training split of one session of class-incremental learning, with a memory of the past.
+
+    Training keeps the rows of the session's own sizes[session] classes, and of every class of the
+    sessions before it `exemplars` rows, always the same ones. Labels keep their numbers; the
+    other splits stay whole.
+
+    Args:
+      sizes: classes of each session, in the order of their numbers or of `order_seed`.
+      session: which of them, from 0.
+      exemplars: rows of memory for each earlier class; 0 for no memory.
+      balance: repeat the rows of the memory until they are as many as the new ones (within one
+        round of the memory), so that half of a batch is memory on average.
+      order_seed: of the order of the classes; None for the order of their numbers.
+      seed: of the choice of exemplars.
+    """
+    groups = class_groups(source, sizes, label, order_seed)
+    if not 0 <= session < len(groups):
+        raise ValueError(f'session: expected 0 to {len(groups) - 1}, got {session}')
+    if exemplars < 0:
+        raise ValueError(f'exemplars: expected 0 or more rows a class, got {exemplars}')
+    values = column(source.splits['train'], label)
+    new = np.flatnonzero(np.isin(values, groups[session]))
+    counts = np.zeros(len(source.labels[label]), int)
+    for group in groups[:session]:
+        counts[group] = exemplars
+    memory = subsample(values, counts.tolist(), seed)
+    if balance and len(memory):
+        memory = np.tile(memory, max(round(len(new) / len(memory)), 1))
+    return with_train(source, np.concatenate([new, memory]))
 
 
 def edge_views(source: Source, kind: str = 'gradient') -> Source:

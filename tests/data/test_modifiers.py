@@ -14,7 +14,7 @@ def source(counts=(20, 20, 20), lazy=False):
     )
     if lazy:
         train = Rows(train, np.arange(len(train)), {})
-    return Source({'train': train, 'test': test}, {'label': ('a', 'b', 'c')})
+    return Source({'train': train, 'test': test}, {'label': tuple('abcd'[: len(counts)])})
 
 
 def counts(changed, split='train'):
@@ -93,6 +93,35 @@ def test_sessions_are_disjoint_in_classes_and_complete(seed):
     assert same_rows(changed.splits['train'], source((5, 6, 7)).splits['train'])
 
 
+def test_few_shots_thin_new_classes_and_leave_base_classes_whole():
+    thin = modifiers.few_shots(source((5, 6, 2)), first=1, shots=3)
+    np.testing.assert_array_equal(np.bincount(take_all(thin.splits['train'])['label']), [5, 3, 2])
+
+
+@pytest.mark.parametrize('order_seed', [None, 1])
+def test_rehearsal_is_the_new_classes_and_some_rows_of_every_earlier_one(order_seed):
+    given = source((6, 6, 6, 6))
+    parts = modifiers.class_sessions(given, (1, 2, 1), seed=order_seed).splits
+    later = modifiers.rehearsal(given, (1, 2, 1), 1, exemplars=2, order_seed=order_seed)
+    values = take_all(later.splits['train'])['label']
+    new = set(take_all(parts['train/1'])['label'].tolist())
+    old = set(take_all(parts['train/0'])['label'].tolist())
+    counts = np.bincount(values, minlength=4)
+    assert {c for c in range(4) if counts[c] == 6} == new
+    assert {c for c in range(4) if counts[c] == 2} == old
+    assert len(later.splits['test']) == len(given.splits['test'])
+    first = modifiers.rehearsal(given, (1, 2, 1), 0, exemplars=2, order_seed=order_seed)
+    assert set(take_all(first.splits['train'])['label'].tolist()) == old
+
+
+def test_a_balanced_memory_is_repeated_until_it_is_half():
+    balanced = modifiers.rehearsal(source((6, 6)), (1, 1), 1, exemplars=2, balance=True)
+    rows = take_all(balanced.splits['train'])
+    np.testing.assert_array_equal(np.bincount(rows['label']), [6, 6])
+    old = take_all(modifiers.rehearsal(source((6, 6)), (1, 1), 1, exemplars=2).splits['train'])
+    assert np.bincount(old['label'])[0] == 2
+
+
 @pytest.mark.parametrize(
     ('name', 'options', 'message'),
     [
@@ -105,6 +134,10 @@ def test_sessions_are_disjoint_in_classes_and_complete(seed):
         ('select_classes', {'classes': ('d',)}, "'d' is none of"),
         ('select_classes', {'classes': ()}, 'at least one'),
         ('class_sessions', {'sizes': (2, 2)}, 'at most 3'),
+        ('few_shots', {'first': 4, 'shots': 1}, 'up to 3, got 4'),
+        ('few_shots', {'first': 1, 'shots': 0}, 'at least 1'),
+        ('rehearsal', {'sizes': (1, 2), 'session': 2}, '0 to 1, got 2'),
+        ('rehearsal', {'sizes': (1, 2), 'session': 1, 'exemplars': -1}, 'got -1'),
     ],
 )
 def test_impossible_options_are_refused(name, options, message):

@@ -127,6 +127,19 @@ def test_a_finished_run_trains_no_further(tmp_path):
     np.testing.assert_array_equal(first.state.params['w'], again.state.params['w'])
 
 
+def test_the_constraint_holds_after_every_step_and_refresh_sees_it(tmp_path):
+    def constrain(params):
+        return jax.tree.map(lambda x: x / jnp.linalg.norm(x), params)
+
+    seen = regression()._replace(
+        constrain=constrain,
+        refresh=lambda params, extra, step: {'mean': jnp.linalg.norm(params['w']), 'step': step},
+    )
+    state = train(tmp_path, method=seen, num_steps=3).state
+    np.testing.assert_allclose(np.linalg.norm(state.params['w']), 1, rtol=1e-6)
+    np.testing.assert_allclose(state.extra['mean'], 1, rtol=1e-6)
+
+
 def test_pmap_and_jit_train_alike(tmp_path):
     jitted = train(tmp_path / 'jit', num_devices=4).state
     mapped = train(

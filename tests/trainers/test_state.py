@@ -42,3 +42,16 @@ def test_only_arrays_of_the_same_path_shape_and_dtype_are_taken_over():
     merged, taken = states.take_over(new, old)
     assert taken == ["['a']"]
     assert [float(merged[k].sum()) for k in 'abcd'] == [2, 0, 0, 0]
+
+
+def test_what_begin_copies_shares_no_buffer():
+    method = teacher_student()._replace(
+        begin=lambda params, extra: (params, {**extra, 'teacher': params})
+    )
+    batch, mesh = {'index': np.zeros(8, np.int32)}, states.make_mesh(8)
+    fresh = states.create(method, optax.sgd(0.1), 0, batch, mesh)
+    fresh = fresh._replace(params={'w': fresh.params['w'] + 1})  # as if taken over
+    begun = states.begin(method, fresh, mesh)
+    np.testing.assert_array_equal(begun.extra['teacher']['w'], begun.params['w'])
+    donate = jax.jit(lambda s: jax.tree.map(lambda x: x, s), donate_argnums=0)
+    np.testing.assert_array_equal(donate(begun).extra['teacher']['w'], fresh.params['w'])
