@@ -1,0 +1,93 @@
+"""Scores that are expensive for real: Chamfer similarities between the patches of digits.
+
+Every score compares all patches of a query with all of an item. An offline stand-in for a
+cross-encoder: nothing but the scores is known, and each has to be paid for.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxsep.data.sklearn_sets import digits
+from jaxsep.data.source import Arrays, Source, take_all
+
+SIZE = 4
+FLAT = 0.12
+"""Patches whose grey levels (in [0, 1]) have a smaller standard deviation are left out."""
+
+
+def load(
+    *,
+    num_anchor_queries: int = 100,
+    num_test_queries: int = 100,
+    num_tokens: int = 8,
+    seed: int = 0,
+) -> Source:
+    """Items of scikit-learn's digits and queries of `num_tokens` patches of other digits.
+
+    A token is a 4 x 4 patch: its mean taken away, at unit norm, with half its place (in [-1, 1]^2)
+    behind it, at unit norm again; 18 numbers. The score of a query and an item is the Chamfer
+    similarity, sum over the query's tokens of the largest inner product with a token of the item.
+
+    Rows of 'train' are items: `anchor_scores` [num_anchor_queries] float32, their scores with the
+    anchor queries, and `mean_token` [18], what a cheap single-vector search would use. Rows of
+    'test' are queries that are no anchors: `item_scores` [items], of which a method may look at as
+    many as it pays for, and `mean_token`. Both have `label`, the digit.
+
+    Args:
+      seed: of the choice of queries and of their tokens.
+    """
+    for name, number in (
+        ('num_anchor_queries', num_anchor_queries), ('num_test_queries', num_test_queries),
+    ):  # fmt: skip
+        if not 1 <= number <= 600:
+            raise ValueError(f'{name}: expected 1 to 600, got {number}')
+    if num_tokens < 1:
+        raise ValueError(f'num_tokens: expected at least 1, got {num_tokens}')
+    source = digits(seed=0)
+    rows = [take_all(split) for split in source.splits.values()]
+    images = np.concatenate([r['image'] for r in rows])[..., 0] / 255.0
+    label = np.concatenate([r['label'] for r in rows])
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(images))
+    num_queries = num_anchor_queries + num_test_queries
+    tokens = [patch_tokens(image) for image in images]
+    chosen = [tokens[i] for i in order[:num_queries]]
+    queries = np.stack([found[rng.integers(len(found), size=num_tokens)] for found in chosen])
+    items = order[num_queries:]
+    scores = np.stack([chamfer(queries, tokens[i]) for i in items]).astype(np.float32)
+    item_means = np.stack([tokens[i].mean(axis=0) for i in items]).astype(np.float32)
+    query_means = queries.mean(axis=1).astype(np.float32)
+    train = {
+        'anchor_scores': scores[:, :num_anchor_queries],
+        'mean_token': item_means,
+        'label': label[items],
+    }
+    test = {
+        'item_scores': scores[:, num_anchor_queries:].T.copy(),
+        'mean_token': query_means[num_anchor_queries:],
+        'label': label[order[num_anchor_queries:num_queries]],
+    }
+    splits = {'train': Arrays(train), 'test': Arrays(test)}
+    return Source(splits, source.labels, 'Chamfer scores between patches of digits')
+
+
+def patch_tokens(image: Float[np.ndarray, 'h w']) -> Float[np.ndarray, 'n 18']:
+    """The patches of an image that are not flat, as unit vectors with their place."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, (SIZE, SIZE))
+    down, across = windows.shape[:2]
+    place = np.stack(
+        np.meshgrid(np.linspace(-1, 1, down), np.linspace(-1, 1, across), indexing='ij'), axis=-1
+    ).reshape(-1, 2)
+    patches = windows.reshape(-1, SIZE * SIZE)
+    kept = patches.std(axis=1) > FLAT
+    patches = patches[kept] - patches[kept].mean(axis=1, keepdims=True)
+    patches /= np.linalg.norm(patches, axis=1, keepdims=True)
+    tokens = np.concatenate([patches, 0.5 * place[kept]], axis=1)
+    return tokens / np.linalg.norm(tokens, axis=1, keepdims=True)
+
+
+def chamfer(
+    queries: Float[np.ndarray, 'q t d'], item: Float[np.ndarray, 'n d']
+) -> Float[np.ndarray, 'q']:
+    """Sum over the tokens of each query of its largest inner product with a token of the item."""
+    return (queries @ item.T).max(axis=2).sum(axis=1)
