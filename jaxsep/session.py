@@ -6,16 +6,18 @@ compiled or written. `execute` does the work.
 
 import importlib
 import json
+import os
 import pathlib
 from typing import NamedTuple
 
 import jax
+import ml_collections
 import numpy as np
 
 from jaxsep import catalog, configuration, encoding
-from jaxsep.data import batches
+from jaxsep.data import batches, source
 from jaxsep.data.source import Source
-from jaxsep.method import Estimator, Method
+from jaxsep.method import Estimator, Method, Tree
 from jaxsep.trainers import checkpoint, loop, optimizer, predict, records, state
 
 
@@ -79,6 +81,65 @@ def execute(stages: list[Stage], workdir: pathlib.Path) -> dict[str, float | int
     if stage.config.report:
         write_report(stage, workdir, results, before, tables['test'])
     return results
+
+
+def reopen(workdir: str | os.PathLike, load_source=source.load) -> dict[str, tuple[Stage, Tree]]:
+    """The stages of a run that main did, with what they learnt; nothing is trained or written.
+
+    Args:
+      workdir: of the run. Of an interrupted one the newest checkpoints are read.
+      load_source: reads the data that the run's config names.
+
+    Returns:
+      name -> (stage, variables); a run without stages has one, named ''. The stage's source has
+      the rows that it learnt from, encoded where the config says so. Variables are (params, extra)
+      of a Method, of the best checkpoint where the config selects it, or what an Estimator fitted.
+      `outputs(stage, variables, ('test',))` has the named outputs.
+
+    Raises:
+      ValueError: for a directory without a run, or with a stage that has learnt nothing yet.
+    """
+    workdir = pathlib.Path(workdir)
+    path = workdir / 'config.json'
+    if not path.exists():
+        raise ValueError(
+            f'workdir: expected the directory of a run, got {workdir} (no config.json)'
+        )
+    config = ml_collections.ConfigDict(json.loads(path.read_text())['config'])
+    done, found = {}, {}
+    for given in prepare(config, load_source):
+        stage = encoded(given, done)
+        directory = workdir / stage.name if stage.name else workdir
+        fits = isinstance(stage.method, Estimator)
+        variables = (read_fitted if fits else read_trained)(stage, directory)
+        done[stage.name], found[stage.name] = (given, variables), (stage, variables)
+    return found
+
+
+def read_trained(stage: Stage, directory: pathlib.Path) -> Tree:
+    """Params and extra of the newest checkpoint, or of the best one where that is to be used."""
+    config, train = stage.config, stage.source.splits['train']
+    if not (directory / 'checkpoints').exists():
+        raise ValueError(f'workdir: stage {stage.name!r} has no checkpoint in {directory}')
+    batch = train.take(np.arange(config.batch_size))
+    fresh = state.create(stage.method, make_optimizer(config), config.seed, batch, stage.mesh)
+    fresh = state.begin(stage.method, fresh, stage.mesh)
+    kept = checkpoint.Checkpoints(
+        directory / 'checkpoints', config.select.metric, config.select.mode
+    )
+    step = kept.best_step() if config.select.use == 'best' else None
+    restored = kept.restore(fresh, step)
+    kept.close()
+    if restored is None:
+        raise ValueError(f'workdir: stage {stage.name!r} has no checkpoint in {directory}')
+    return restored[0].params, restored[0].extra
+
+
+def read_fitted(stage: Stage, directory: pathlib.Path) -> Tree:
+    """What an estimator fitted."""
+    if not (directory / 'fitted').exists():
+        raise ValueError(f'workdir: stage {stage.name!r} has not been fitted in {directory}')
+    return learn_by_fitting(stage, directory, None)[1]
 
 
 def encoded(stage: Stage, done: dict[str, tuple[Stage, object]]) -> Stage:

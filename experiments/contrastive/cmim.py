@@ -68,22 +68,11 @@ def measure(workdir):
       that of the decoder's last hidden layer is; 'reconstruction', -log p(x|z) at the mean code
       in nats, and its logarithm.
     """
-    from ml_collections import ConfigDict
-
     from jaxsep import session
-    from jaxsep.data import source
     from jaxsep.evals import linear_probe
-    from jaxsep.trainers import checkpoint, state
 
-    config = ConfigDict(json.loads((workdir / 'config.json').read_text())['config'])
-    (stage,) = session.prepare(config, source.load)
-    batch = stage.source.splits['train'].take(np.arange(config.batch_size))
-    optimizer = session.make_optimizer(config)
-    fresh = state.create(stage.method, optimizer, config.seed, batch, stage.mesh)
-    kept = checkpoint.Checkpoints(workdir / 'checkpoints')
-    last, _ = kept.restore(fresh)
-    kept.close()
-    tables = session.outputs(stage, (last.params, last.extra), ('train', 'test'))
+    stage, variables = session.reopen(workdir)['']
+    tables = session.outputs(stage, variables, ('train', 'test'))
     code = linear_probe.evaluate(tables, output='embedding')['linear_probe_accuracy']
     informative = json.loads((workdir / 'results.json').read_text())[PROBE]
     error = float(np.mean(tables['test']['reconstruction']))

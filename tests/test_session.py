@@ -1,0 +1,49 @@
+"""A finished run as Python objects."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.run import load_config
+from jaxsep import main, session
+
+
+def staged():
+    """Two small networks and what is fitted on the activations of both."""
+    config = load_config('configs/separability/convergent_learning.py:smoke', {}, seed=0)
+    config.report, config.num_steps, config.num_devices = False, 2, 1
+    return config
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp('staged')
+    return workdir, main.run(staged(), workdir)
+
+
+def test_a_reopened_run_gives_the_outputs_that_were_evaluated(finished):
+    workdir, results = finished
+    before = sorted(workdir.rglob('*'))
+    stages = session.reopen(workdir)
+    assert list(stages) == ['a', 'b', 'match']
+    stage, fitted = stages['match']
+    tables = session.outputs(stage, fitted, ('test',))
+    again = session.evaluate(stage, tables, ('unit_matching',))
+    assert again and again == {name: results[name] for name in again}
+    assert stage.source.splits['train'].take(np.arange(3))['a/layer1'].shape == (3, 8)
+    assert sorted(workdir.rglob('*')) == before, 'nothing is written'
+
+
+def test_networks_started_from_other_seeds_differ(finished):
+    (_, (a, _)), (_, (b, _)) = (session.reopen(finished[0])[name] for name in 'ab')
+    assert not np.array_equal(a['layer1']['kernel'], b['layer1']['kernel'])
+
+
+def test_what_is_not_a_finished_run_is_named(finished, tmp_path):
+    with pytest.raises(ValueError, match='workdir: expected the directory of a run'):
+        session.reopen(tmp_path)
+    (tmp_path / 'config.json').write_text((finished[0] / 'config.json').read_text())
+    with pytest.raises(ValueError, match="workdir: stage 'a' has no checkpoint"):
+        session.reopen(tmp_path)
+    assert json.loads((tmp_path / 'config.json').read_text())['config']['num_steps'] == 2
