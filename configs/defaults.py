@@ -14,7 +14,8 @@ def get_defaults():
     config.data = ml_collections.ConfigDict()  # name, options of the source, modifiers
     config.data.name = ''
     # Frozen encoders that the rows pass first: name (of jaxsep/models/pretrained) and its options,
-    # or stages (names of earlier ones) and outputs (which of theirs; all if empty).
+    # or stages (names of earlier ones) and outputs (which of theirs; all if empty), and beside them
+    # pretrained (name and options). Several give columns '<stage or name>/<output>'.
     config.encoder = ml_collections.ConfigDict()
     config.batch_size = 256  # the global batch, over all devices
     config.eval_batch_size = 512

@@ -63,17 +63,28 @@ def check_encoder(encoder: Mapping) -> None:
             "config.encoder: expected 'name' (of a pretrained encoder) or 'stages' (earlier ones), "
             f'got {sorted(encoder)}'
         )
-    options = {key: value for key, value in encoder.items() if key != 'name'}
-    if 'stages' in encoder:
-        return catalog.check_keywords(
-            'config.encoder', 'stages', {'stages': True, 'outputs': False}, options
-        )
+    if 'name' in encoder:
+        return check_pretrained('config.encoder', encoder)
+    known = {'stages': True, 'outputs': False, 'pretrained': False}
+    catalog.check_keywords('config.encoder', 'stages', known, encoder)
+    if 'pretrained' in encoder:
+        if 'name' not in encoder['pretrained']:
+            raise ValueError(
+                "config.encoder.pretrained: expected 'name' and the options of an encoder, "
+                f'got {sorted(encoder["pretrained"])}'
+            )
+        check_pretrained('config.encoder.pretrained', encoder['pretrained'])
+
+
+def check_pretrained(where: str, encoder: Mapping) -> None:
+    """ValueError for a pretrained encoder that is not there, or has no such options."""
     known = catalog.encoders()
     name = encoder['name']
     if name not in known:
         near = catalog.nearest(name, list(known))
-        raise ValueError(f'config.encoder: no pretrained encoder {name!r}{near}')
-    catalog.check_keywords('config.encoder', name, known[name], options)
+        raise ValueError(f'{where}: no pretrained encoder {name!r}{near}')
+    options = {key: value for key, value in encoder.items() if key != 'name'}
+    catalog.check_keywords(where, name, known[name], options)
 
 
 def arguments(entry: catalog.Entry, config, source, parallel_axis: str) -> dict:

@@ -83,11 +83,12 @@ def of_stage(
 
 
 def pretrained(
-    options: Mapping, labels: Sequence[str], make_predict: Callable, batch_size: int
+    prefix: str, options: Mapping, labels: Sequence[str], make_predict: Callable, batch_size: int
 ) -> Callable[[Split], Table]:
     """The outputs of a pretrained encoder as columns, read from the cache where they are there.
 
     Args:
+      prefix: columns are called '<prefix>/<output>' where it is given.
       options: `name` of a module in jaxsep/models/pretrained, and the keywords of its `load`.
       make_predict: outputs function -> function (variables, batches) -> table.
     """
@@ -103,14 +104,19 @@ def pretrained(
         found, predict = encoder()
         rows = take_all(split)
         path = cached(found.fingerprint, rows)
+
+        def named(table):
+            given = {f'{prefix}/{output}' if prefix else output: x for output, x in table.items()}
+            return {**{label: rows[label] for label in labels}, **given}
+
         with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
             with path.open('rb') as opened, np.load(opened, allow_pickle=False) as file:
-                return {**{k: rows[k] for k in labels}, **{k: file[k] for k in file.files}}
+                return named({output: file[output] for output in file.files})
         print(f'encoding {len(split)} rows', flush=True)
         table = predict(found.variables, batches.padded_batches(split, batch_size))
         if sum(x.nbytes for x in table.values()) <= LARGEST_KEPT:
             keep(path, table)
-        return {**{k: rows[k] for k in labels}, **table}
+        return named(table)
 
     return columns
 

@@ -152,25 +152,25 @@ def encoded(stage: Stage, done: dict[str, tuple[Stage, object]]) -> Stage:
     if not options:
         return stage
     labels, size = tuple(stage.source.labels), padded_size(stage)
-    if 'name' in options:
+    names, outputs_kept = options.get('stages', ()), tuple(options.get('outputs', ()))
+    given = options if 'name' in options else options.get('pretrained')
+    several, encoders = len(names) + bool(given) > 1, []
+    for name in names:
+        before, variables = done[name]
+
+        def apply(split, before=before, variables=variables):
+            source = stage.source._replace(splits={'rows': split})
+            rows = encoded(before._replace(source=source), done).source.splits['rows']
+            return table_of(before, variables, rows, labels)
+
+        encoders.append(encoding.of_stage(name if several else '', apply, labels, outputs_kept))
+    if given:
 
         def make_predict(outputs):
             return predict.make_predict(outputs, stage.mesh)
 
-        encoders = [encoding.pretrained(options, labels, make_predict, size)]
-    else:
-        names, outputs_kept = options['stages'], tuple(options.get('outputs', ()))
-        encoders = []
-        for name in names:
-            before, variables = done[name]
-
-            def apply(split, before=before, variables=variables):
-                source = stage.source._replace(splits={'rows': split})
-                rows = encoded(before._replace(source=source), done).source.splits['rows']
-                return table_of(before, variables, rows, labels)
-
-            prefix = name if len(names) > 1 else ''
-            encoders.append(encoding.of_stage(prefix, apply, labels, outputs_kept))
+        prefix = given['name'] if several else ''
+        encoders.append(encoding.pretrained(prefix, given, labels, make_predict, size))
     return stage._replace(source=encoding.encode(stage.source, encoders))
 
 

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from experiments.run import load_config
 from jaxsep import encoding, main
 from jaxsep.data.source import Arrays, Source
+from jaxsep.models.pretrained import Pretrained
 
 DIGITS = 'configs/separability/topological_separability.py:smoke'
 QUIET = {
@@ -88,6 +91,33 @@ def test_what_is_cached_depends_on_weights_and_rows(tmp_path, monkeypatch):
         np.testing.assert_array_equal(file['embedding'], 1)
 
 
+def test_a_pretrained_encoder_beside_another_has_columns_under_its_name(tmp_path, monkeypatch):
+    """The second time they come from the cache."""
+    monkeypatch.setenv('JAXSEP_CACHE', str(tmp_path))
+    module = types.SimpleNamespace(load=lambda *, scale: Pretrained(scale, None, f'fake {scale}'))
+    monkeypatch.setitem(sys.modules, 'jaxsep.models.pretrained.fake', module)
+    calls = []
+
+    def make_predict(outputs):
+        def run(scale, batches):
+            calls.append(scale)
+            return {
+                'embedding': scale * source_of(6).splits['train'].take(np.arange(6))['features']
+            }
+
+        return run
+
+    for prefix in ('', 'fake'):
+        encode = encoding.pretrained(
+            prefix, {'name': 'fake', 'scale': 3.0}, ('label',), make_predict, 4
+        )
+        table = encode(source_of(6).splits['train'])
+        name = f'{prefix}/embedding' if prefix else 'embedding'
+        assert set(table) == {name, 'label'}
+        np.testing.assert_array_equal(table[name][1], [6, 9])
+    assert calls == [3.0]
+
+
 def test_an_estimator_is_fitted_on_the_outputs_of_the_stage_before(tmp_path):
     config = staged({'name': 'learn'}, {**CLUSTERS, 'encoder': {'stages': ('learn',)}})
     results = main.run(config, tmp_path)
@@ -118,6 +148,8 @@ def test_a_stage_that_takes_nothing_over_starts_afresh_with_its_own_seed(tmp_pat
         ({'stages': ('lern',)}, "there is no stage 'lern' before 'clusters'"),
         ({'outputs': ('embedding',)}, "expected 'name'"),
         ({'stages': ('learn',), 'output': 'x'}, "stages has no argument 'output'; did you mean 'outputs'"),
+        ({'stages': ('learn',), 'pretrained': {'layer': 3}}, "config.encoder.pretrained: expected 'name'"),
+        ({'stages': ('learn',), 'pretrained': {'name': 'minilm', 'lajer': 3}}, "did you mean 'layer'"),
     ],
 )  # fmt: skip
 def test_a_wrong_encoder_is_named_before_anything_is_made(encoder, message, tmp_path):
