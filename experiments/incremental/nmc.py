@@ -22,6 +22,7 @@ RUNS = {
     'fine-tuned': {'config': CONFIG + 'finetune'},
     'with memory': {'config': CONFIG + 'finetune_memory'},
     'cosine': {'config': CONFIG + 'small', 'overrides': {'make.metric': 'cosine'}},
+    'LDA': {'config': CONFIG + 'small', 'overrides': {'make.metric': 'lda'}},
     'animals': {'config': CONFIG + 'animals'},
     'animals, self-supervised': {'config': CONFIG + 'animals_selfsupervised'},
 }
