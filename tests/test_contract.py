@@ -102,11 +102,21 @@ class Case:
         return states.begin(self.method, fresh, mesh)
 
     @functools.cached_property
+    def grad(self):
+        """Value, aux and gradient, compiled; traced once, whatever the devices."""
+        return jax.jit(value_and_grad(self.method))
+
+    @functools.cached_property
     def value_and_grad(self):
-        """Value, aux and gradient on one device, from one compiled program."""
+        """Value, aux and gradient on one device."""
         batch = states.place(self.batch, states.make_mesh(1))
-        grad = jax.jit(value_and_grad(self.method))
-        return grad(self.state.params, self.state.extra, batch, self.state.key)
+        return self.grad(self.state.params, self.state.extra, batch, self.state.key)
+
+    @functools.cached_property
+    def step(self):
+        """The step on one device, compiled."""
+        mesh = states.make_mesh(1)
+        return steps.compile_jit(self.method, self.optimizer, self.state, self.batch, mesh)
 
 
 @functools.lru_cache(2)
@@ -144,9 +154,7 @@ def value_and_grad(method):
 def test_loss_is_a_float32_scalar_and_keeps_the_form_of_extra(of):
     c = case(of)
     state = c.state
-    value, (extra, metrics) = jax.eval_shape(
-        c.method.loss, state.params, state.extra, c.batch, state.key
-    )
+    (value, (extra, metrics)), _ = c.value_and_grad
     assert value.shape == () and value.dtype == jnp.float32
     shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731
     assert shapes(extra) == shapes(state.extra)
@@ -180,8 +188,7 @@ def test_one_device_and_eight_agree_in_value_gradient_and_state(of, parallel):
             states.place(c.batch, many),
             put(state.key),
         )
-        grad = jax.jit(value_and_grad(c.method))
-        (value, (extra_many, _)), grads_many = grad(*arguments)
+        (value, (extra_many, _)), grads_many = c.grad(*arguments)
     else:
         local = value_and_grad(c.method_with(axis_name=states.AXIS))
 
@@ -202,7 +209,7 @@ def test_one_device_and_eight_agree_in_value_gradient_and_state(of, parallel):
 def test_steps_repeat_bit_exactly_compile_once_and_keep_dtypes(of, caplog):
     c = case(of)
     fresh = functools.partial(jax.tree.map, jnp.copy)
-    step = steps.compile_jit(c.method, c.optimizer, c.state, c.batch, states.make_mesh(1))
+    step = c.step
     other = c.batch_of(seed=1)
     once, _ = step(fresh(c.state), c.batch)
     avals = lambda state: jax.tree.map(lambda x: (x.shape, x.dtype), state)  # noqa: E731
@@ -221,12 +228,14 @@ def leaves(state):
 
 
 @learning
-def test_smoke_run_falls_and_resumes_bit_exactly(of, tmp_path):
+def test_smoke_run_falls_and_resumes_bit_exactly(of, tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, 'compile_jit', lambda *given: case(of).step)  # compiled already
     config = case(of).config.copy_and_resolve_references()
     config.checkpoint_every = half = max(config.num_steps // 2, 1)
     config.stages, config.report, config.num_devices = (), False, 1
     config.evals = {name: config.evals[name] for name in config.evals_while_training}
-    main.run(config, tmp_path / 'a')
+    stages = main.prepare(config, tmp_path / 'a')
+    main.run(config, tmp_path / 'a', stages)
     lines = [json.loads(x) for x in (tmp_path / 'a' / 'metrics.jsonl').read_text().splitlines()]
     losses = [x['loss'] for x in lines if 'loss' in x]
     assert len(losses) >= 4, 'a smoke config logs its loss at least four times'
@@ -234,7 +243,7 @@ def test_smoke_run_falls_and_resumes_bit_exactly(of, tmp_path):
     shutil.copytree(tmp_path / 'a', tmp_path / 'b')
     shutil.rmtree(tmp_path / 'b' / 'checkpoints' / str(config.num_steps))
     assert (tmp_path / 'b' / 'checkpoints' / str(half)).exists()
-    main.run(config, tmp_path / 'b')
+    main.run(config, tmp_path / 'b', stages)
     whole, resumed = (saved(of, tmp_path / run, config.num_steps) for run in 'ab')
     for x, y in zip(leaves(whole), leaves(resumed), strict=True):
         np.testing.assert_array_equal(x, y)
