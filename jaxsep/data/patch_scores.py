@@ -7,12 +7,12 @@ cross-encoder: nothing but the scores is known, and each has to be paid for.
 import numpy as np
 from jaxtyping import Float
 
+from jaxsep.data.patch_sets import patches
 from jaxsep.data.sklearn_sets import digits
 from jaxsep.data.source import Arrays, Source, take_all
 
 SIZE = 4
-FLAT = 0.12
-"""Patches whose grey levels (in [0, 1]) have a smaller standard deviation are left out."""
+"""Pixels of a patch, down and across."""
 
 
 def load(
@@ -24,9 +24,9 @@ def load(
 ) -> Source:
     """Items of scikit-learn's digits and queries of `num_tokens` patches of other digits.
 
-    A token is a 4 x 4 patch: its mean taken away, at unit norm, with half its place (in [-1, 1]^2)
-    behind it, at unit norm again; 18 numbers. The score of a query and an item is the Chamfer
-    similarity, sum over the query's tokens of the largest inner product with a token of the item.
+    A token is a 4 x 4 patch as `jaxsep.data.patch_sets.patches` makes it, of 18 numbers. The score
+    of a query and an item is the Chamfer similarity, sum over the query's tokens of the largest
+    inner product with a token of the item.
 
     Rows of 'train' are items: `anchor_scores` [num_anchor_queries] float32, their scores with the
     anchor queries, and `mean_token` [18], what a cheap single-vector search would use. Rows of
@@ -45,18 +45,18 @@ def load(
         raise ValueError(f'num_tokens: expected at least 1, got {num_tokens}')
     source = digits(seed=0)
     rows = [take_all(split) for split in source.splits.values()]
-    images = np.concatenate([r['image'] for r in rows])[..., 0] / 255.0
+    sets, kept = patches(np.concatenate([r['image'] for r in rows]), SIZE)
+    tokens = [found[of] for found, of in zip(sets, kept, strict=True)]
     label = np.concatenate([r['label'] for r in rows])
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(images))
+    order = rng.permutation(len(tokens))
     num_queries = num_anchor_queries + num_test_queries
-    tokens = [patch_tokens(image) for image in images]
     chosen = [tokens[i] for i in order[:num_queries]]
     queries = np.stack([found[rng.integers(len(found), size=num_tokens)] for found in chosen])
     items = order[num_queries:]
-    scores = np.stack([chamfer(queries, tokens[i]) for i in items]).astype(np.float32)
-    item_means = np.stack([tokens[i].mean(axis=0) for i in items]).astype(np.float32)
-    query_means = queries.mean(axis=1).astype(np.float32)
+    scores = np.stack([chamfer(queries, tokens[i]) for i in items])
+    item_means = np.stack([tokens[i].mean(axis=0) for i in items])
+    query_means = queries.mean(axis=1)
     train = {
         'anchor_scores': scores[:, :num_anchor_queries],
         'mean_token': item_means,
@@ -71,23 +71,11 @@ def load(
     return Source(splits, source.labels, 'Chamfer scores between patches of digits')
 
 
-def patch_tokens(image: Float[np.ndarray, 'h w']) -> Float[np.ndarray, 'n 18']:
-    """The patches of an image that are not flat, as unit vectors with their place."""
-    windows = np.lib.stride_tricks.sliding_window_view(image, (SIZE, SIZE))
-    down, across = windows.shape[:2]
-    place = np.stack(
-        np.meshgrid(np.linspace(-1, 1, down), np.linspace(-1, 1, across), indexing='ij'), axis=-1
-    ).reshape(-1, 2)
-    patches = windows.reshape(-1, SIZE * SIZE)
-    kept = patches.std(axis=1) > FLAT
-    patches = patches[kept] - patches[kept].mean(axis=1, keepdims=True)
-    patches /= np.linalg.norm(patches, axis=1, keepdims=True)
-    tokens = np.concatenate([patches, 0.5 * place[kept]], axis=1)
-    return tokens / np.linalg.norm(tokens, axis=1, keepdims=True)
-
-
 def chamfer(
     queries: Float[np.ndarray, 'q t d'], item: Float[np.ndarray, 'n d']
 ) -> Float[np.ndarray, 'q']:
-    """Sum over the tokens of each query of its largest inner product with a token of the item."""
+    """Sum over the tokens of each query of its largest inner product with a token of the item.
+
+    `jaxsep.ops.chamfer`, which is not for data: sources do without jax.
+    """
     return (queries @ item.T).max(axis=2).sum(axis=1)

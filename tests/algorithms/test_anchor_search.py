@@ -5,8 +5,11 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxsep.algorithms.anchor_search import approximate_scores, item_index, rerank_recall
+from jaxsep.data.patch_scores import chamfer
+from jaxsep.data.patch_sets import patches
 from jaxsep.data.source import load, take_all
 from jaxsep.losses import cross_encoder
+from jaxsep.ops.chamfer import chamfer_scores
 
 
 @pytest.fixture(scope='module')
@@ -121,12 +124,10 @@ def test_patch_scores_are_chamfer_similarities():
     source = load('patch_scores', num_anchor_queries=2, num_test_queries=3)
     items, queries = take_all(source.splits['train']), take_all(source.splits['test'])
     assert items['anchor_scores'].shape == (1792, 2) and queries['item_scores'].shape == (3, 1792)
-    from jaxsep.data.patch_scores import chamfer, patch_tokens
-
-    image = np.random.default_rng(0).random((8, 8))
-    tokens = patch_tokens(image)
-    np.testing.assert_allclose(np.linalg.norm(tokens, axis=1), 1, rtol=1e-6)
-    np.testing.assert_allclose(chamfer(tokens[None, :8], tokens), 8, rtol=1e-6)
+    sets, mask = patches(np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8), 4)
+    expected = chamfer_scores(jnp.asarray(sets[:2, :8]), jnp.asarray(sets), None, jnp.asarray(mask))
+    found = [chamfer(sets[:2, :8], tokens[kept]) for tokens, kept in zip(sets, mask, strict=True)]
+    np.testing.assert_allclose(np.stack(found, axis=1), expected, rtol=1e-6)
     assert queries['item_scores'].max() <= 8
     with pytest.raises(ValueError, match='num_tokens: expected at least 1'):
         load('patch_scores', num_tokens=0)
