@@ -6,6 +6,7 @@ from jaxsep.data.source import load, take_all
 
 VECTORS = np.arange(20.0).reshape(10, 2)
 LABEL = np.arange(10) % 2
+TABLE = np.stack([np.arange(10) % 5, np.arange(10) % 4], axis=1)
 
 
 @pytest.fixture
@@ -76,6 +77,33 @@ def test_unlabelled_vectors_load(write):
     assert both(source)[0]['embedding'].dtype == np.float32
 
 
+def test_tables_load_with_the_sizes_of_their_fields(write):
+    split = np.array(['train'] * 7 + ['test'] * 3)
+    arrays = {'categories': TABLE, 'numbers': VECTORS, 'label': LABEL, 'split': split}
+    source = load(write(**arrays, field_sizes=np.array([5, 9])))
+    train, test = both(source)
+    assert source.field_sizes == (5, 9) and source.labels == {'label': ('0', '1')}
+    np.testing.assert_array_equal(np.concatenate([train['categories'], test['categories']]), TABLE)
+    np.testing.assert_array_equal(train['numbers'], VECTORS[:7])
+    assert train['categories'].dtype == np.int32 and train['numbers'].dtype == np.float32
+    assert set(train) == {'categories', 'numbers', 'label', 'index'}
+
+
+def test_without_sizes_values_that_training_does_not_reach_are_unknown(write):
+    source = load(write(categories=TABLE[:3], categories_test=TABLE[2:], label=LABEL[:3],
+                        label_test=LABEL[2:]))  # fmt: skip
+    train, test = both(source)
+    assert source.field_sizes == (3, 3)
+    np.testing.assert_array_equal(train['categories'], TABLE[:3])
+    np.testing.assert_array_equal(test['categories'], np.where(TABLE < 3, TABLE, 0)[2:])
+
+
+def test_categories_and_numbers_with_one_axis_are_labels_as_ever(write):
+    source = load(write(embedding=VECTORS, categories=LABEL, numbers=LABEL, field_sizes=LABEL))
+    assert set(source.labels) == {'categories', 'numbers', 'field_sizes'}
+    assert source.field_sizes == ()
+
+
 def with_nan():
     vectors = VECTORS.copy()
     vectors[3, 1], vectors[7, 0] = np.nan, np.inf
@@ -85,7 +113,7 @@ def with_nan():
 @pytest.mark.parametrize(
     ('arrays', 'message'),
     [
-        ({'vectors': VECTORS}, r'named image or features or embedding; there is vectors \[10, 2\]'),
+        ({'vectors': VECTORS}, r'named image or .* or numbers; there is vectors \[10, 2\]'),
         ({}, 'there is nothing'),
         ({'embedding': with_nan()}, 'embedding: 2 NaN or infinite entries, the first in row 3'),
         ({'embedding': VECTORS, 'label': LABEL[:9]}, 'label has 9 rows, but embedding has 10'),
@@ -104,6 +132,34 @@ def with_nan():
         ({'embedding': VECTORS, 'label': LABEL, 'embedding_test': VECTORS}, "no 'label_test'"),
         ({'embedding': VECTORS, 'embedding_test': with_nan()}, 'embedding_test: 2 NaN'),
         ({'embedding': VECTORS[:1]}, 'at least 2 rows'),
+        ({'categories': TABLE[:, 0]}, r'named image or .* there is categories \[10\]'),
+        ({'categories': VECTORS}, r'categories: expected whole numbers \[n, f\], got float64'),
+        ({'categories': TABLE.astype(str)}, r'expected whole numbers \[n, f\], got <U'),
+        ({'categories': TABLE - 1}, 'categories: expected int32 from 0, got -1 in row 0, field 0'),
+        ({'categories': TABLE + 2**40}, 'categories: expected int32 from 0, got 1099511627776'),
+        ({'numbers': with_nan()}, 'numbers: 2 NaN or infinite entries'),
+        ({'categories': TABLE, 'numbers': VECTORS[:9]}, 'numbers has 9 rows, but categories has'),
+        (
+            {'categories': TABLE, 'field_sizes': np.array([5, 3])},
+            r'categories: field 1 has the value 3, but field_sizes says 3 \(values 0 to 2\)',
+        ),
+        (
+            {'categories': TABLE, 'field_sizes': np.array([5])},
+            r'field_sizes: .* the 2 fields .*\[1\]',
+        ),
+        (
+            {'categories': TABLE, 'field_sizes': np.array([0, 4])},
+            r'whole numbers from 1, .* with 0',
+        ),
+        ({'categories': TABLE, 'field_sizes': np.array([5.0, 4])}, 'field_sizes: .* float64'),
+        (
+            {'categories': TABLE, 'categories_test': TABLE[:, :1]},
+            r'a row of categories has shape \[2\], but one of categories_test \[1\]',
+        ),
+        (
+            {'embedding': VECTORS, 'embedding_test': VECTORS[:, :1]},
+            r'a row of embedding has shape \[2\], but one of embedding_test \[1\]',
+        ),
         ({'embedding': VECTORS, 'label': np.array([{}] * 10)}, "'label' holds Python objects"),
     ],
 )
