@@ -47,7 +47,7 @@ def mips_top_k(
     *,
     mask: Bool[Array, 'n'] | None = None,
     chunk_size: int = 131072,
-    query_chunk_size: int = 64,
+    query_chunk_size: int = 128,
 ) -> TopK:
     """The k rows of the largest inner product with each query, largest first.
 
@@ -73,7 +73,7 @@ def cosine_top_k(
     *,
     mask: Bool[Array, 'n'] | None = None,
     chunk_size: int = 131072,
-    query_chunk_size: int = 64,
+    query_chunk_size: int = 128,
 ) -> TopK:
     """The k rows of the largest cosine with each query; 0 with a zero vector.
 
@@ -92,7 +92,7 @@ def l2_top_k(
     *,
     mask: Bool[Array, 'n'] | None = None,
     chunk_size: int = 131072,
-    query_chunk_size: int = 64,
+    query_chunk_size: int = 128,
 ) -> TopK:
     """The k rows of the smallest squared Euclidean distance to each query, nearest first.
 

@@ -133,7 +133,7 @@ def test_memory_holds_a_chunk_of_scores_not_all_of_them():
     [
         (0, {}, 'k: expected between 1 and the 5 rows of the database, got 0'),
         (6, {}, 'k: expected between 1 and the 5 rows of the database, got 6'),
-        (1, {'chunk_size': 0}, 'expected positive integers, got 0 and 64'),
+        (1, {'chunk_size': 0}, 'expected positive integers, got 0 and 128'),
     ],
 )
 def test_wrong_arguments_are_named(k, options, message):
