@@ -1,12 +1,16 @@
 """Clusters of handwritten digits without labels: MLC, what it starts from, and the pixels.
 
-As many clusters as digits, on the rows that were learnt from. Each baseline has the best of what
-was tried on seed 10: the temperature of the initialisation's affinity (0.02 of five), and how many
-nearest neighbours make a graph (10 of its features, 5 of pixels; of 5, 10 and 20). Of MLC the
-augmentation (of five) and the length of the second stage were chosen there; its temperature is the
-original's. Margins were set after looking at seed 11.
+As many clusters as digits, on the rows that were learnt from. Baselines have the best of what was
+tried on seeds 10 and 11 (pixels: 10 to 13): the temperature of the initialisation's affinity (0.05
+of four) and how many nearest neighbours make a graph (8 of its features, 20 of pixels of unit
+length; of 5, 8, 10, 15 and 20). Of MLC the augmentation (of five, seed 10) and the length of the
+second stage were chosen: with 250 steps 0.92, 0.95 and 0.90 on seeds 10 to 12, with 400 or 600 more
+often less. Its temperature is the original's. Margins were set after looking at seed 11. Seeds 0 to
+2 were measured once before, with the same runs of MLC but other graphs: 5 neighbours of pixels as
+they are, far lower there (0.72 to 0.81), and 10 of the initialisation, higher (0.79 to 0.87).
 
-K-means is unfair to the features of MLC themselves: a line through 0 has points on both sides.
+The graph of pixels is the strongest baseline: it comes near MLC. K-means is unfair to the features
+of MLC themselves, as a line through 0 has points on both sides.
 """
 
 import itertools
@@ -21,6 +25,7 @@ from jaxsep import session
 from jaxsep.losses.coding_rate import coding_rate, compression
 from jaxsep.metrics.clustering_accuracy import clustering_accuracy
 from jaxsep.ops.doubly_stochastic import absolute_cosines
+from jaxsep.ops.geometry import l2_normalize
 
 CLAIM = (
     'The learnt affinity clusters better than that of the self-supervised features it starts from '
@@ -41,12 +46,12 @@ RUNS = {
         'overrides': {
             'stages': ({'name': 'initialise'},),
             'evals.spectral_clustering.affinity_output': 'embedding',
-            'evals.spectral_clustering.temperature': 0.02,
+            'evals.spectral_clustering.temperature': 0.05,
         },
     },
 }
 SPECTRAL = 'train/spectral_accuracy'
-NEIGHBORS = {'start': 10, 'pixels': 5}
+NEIGHBORS = {'start': 8, 'pixels': 20}
 SHARES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 COMPARISONS = [
     {'metric': SPECTRAL, 'larger': 'mlc', 'smaller': 'initialisation', 'margin': 0.03},
@@ -81,10 +86,11 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
     start, table = (session.outputs(*stages[i], ('train',))['train'] for i in (0, -1))
     features, labels = table['embedding'], table['label']
     images = stages[0][0].source.splits['train'].columns['image']
+    pixels = images.reshape(len(labels), -1) / 255.0
     found = {}
     for name, rows in (
         ('start', start['embedding']),
-        ('pixels', images.reshape(len(labels), -1) / 255.0),
+        ('pixels', l2_normalize(pixels)),
     ):
         kinds = {
             'kmeans': KMeans(10, n_init=10, random_state=config['seed']),

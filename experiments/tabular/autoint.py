@@ -95,4 +95,5 @@ def draw(figure, values):
                     axes.axvline(mean, color=color, lw=0.8, ls=':')
             axes.set_yticks(range(len(runs)), [run.partition(', ')[2] for run in runs])
             axes.set_title(f'{data}: {title}', fontsize=10)
+            axes.locator_params(axis='x', nbins=5)
             axes.grid(axis='x', alpha=0.3)

@@ -11,7 +11,7 @@ BATCH = {
     'image': jnp.asarray(np.random.default_rng(0).integers(0, 255, (8, 4, 4, 1)), jnp.uint8),
     'index': jnp.arange(8, dtype=jnp.int32),
 }
-OPTIONS = {'encoder': {'name': 'mlp', 'widths': (6, 6)}, 'size': 4}
+OPTIONS = {'encoder': {'name': 'pixels'}, 'size': 4}
 
 
 def gradients(**options):
