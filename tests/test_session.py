@@ -40,6 +40,23 @@ def test_networks_started_from_other_seeds_differ(finished):
     assert not np.array_equal(a['layer1']['kernel'], b['layer1']['kernel'])
 
 
+def test_the_best_checkpoint_is_read_where_the_config_selects_it(tmp_path):
+    """Best is here the lowest accuracy, which is not that of the last step."""
+    changes = {
+        'num_steps': 16, 'eval_every': 4, 'checkpoint_every': 16, 'num_devices': 1, 'report': False,
+        'evals_while_training': ('accuracy',), 'select.metric': 'test/accuracy',
+        'select.mode': 'min', 'select.use': 'best',
+    }  # fmt: skip
+    name = 'configs/separability/topological_separability.py:smoke'
+    results = main.run(load_config(name, changes, seed=0), tmp_path)
+    stage, variables = session.reopen(tmp_path)['']
+    again = session.evaluate(stage, session.outputs(stage, variables, ('test',)), ('accuracy',))
+    assert again['test/accuracy'] == results['test/accuracy']
+    lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+    scores = [x['test/accuracy'] for x in map(json.loads, lines) if 'test/accuracy' in x]
+    assert again['test/accuracy'] == min(scores) < scores[-1]
+
+
 def test_what_is_not_a_finished_run_is_named(finished, tmp_path):
     with pytest.raises(ValueError, match='workdir: expected the directory of a run'):
         session.reopen(tmp_path)

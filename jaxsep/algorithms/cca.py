@@ -5,11 +5,10 @@ What `jaxsep.metrics.similarity.cca` measures, as maps that can be applied to ne
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxsep.ops.geometry import in_float32
+from jaxsep.ops.geometry import in_float32, matmul
 
 
 class Cca(NamedTuple):
@@ -54,12 +53,12 @@ def cca_fit(x: Float[Array, 'n p'], y: Float[Array, 'm q'], k: int, ridge: float
         raise ValueError(f'ridge: expected 0 or more, got {ridge}')
     x_mean, x_basis, x_scale, x_white = whitening(x, ridge)
     y_mean, y_basis, y_scale, y_white = whitening(y, ridge)
-    shared = _product((x_basis * x_scale[None, :]).T, y_basis * y_scale[None, :])
+    shared = matmul((x_basis * x_scale[None, :]).T, y_basis * y_scale[None, :])
     left, correlations, right = jnp.linalg.svd(shared, full_matrices=False)
     # Fewer rows than coordinates leave fewer directions: the rest of the maps are zeros.
     missing = max(k - left.shape[1], 0)
-    x_map = jnp.pad(_product(x_white, left[:, :k]), ((0, 0), (0, missing)))
-    y_map = jnp.pad(_product(y_white, right[:k].T), ((0, 0), (0, missing)))
+    x_map = jnp.pad(matmul(x_white, left[:, :k]), ((0, 0), (0, missing)))
+    y_map = jnp.pad(matmul(y_white, right[:k].T), ((0, 0), (0, missing)))
     largest = jnp.take_along_axis(x_map, jnp.argmax(jnp.abs(x_map), axis=0)[None, :], axis=0)
     sign = jnp.where(largest < 0, -1.0, 1.0)
     return Cca(x_map * sign, y_map * sign, x_mean, y_mean, jnp.clip(correlations, 0.0, 1.0))
@@ -85,13 +84,9 @@ def whitening(
 
 def project_x(fitted: Cca, x: Float[Array, 'n p']) -> Float[Array, 'n k']:
     """Rows of the first kind in the common space, (x - mean) x_map."""
-    return _product(in_float32(x) - fitted.x_mean[None, :], fitted.x_map)
+    return matmul(in_float32(x) - fitted.x_mean[None, :], fitted.x_map)
 
 
 def project_y(fitted: Cca, y: Float[Array, 'n q']) -> Float[Array, 'n k']:
     """Rows of the second kind in the common space, (y - mean) y_map."""
-    return _product(in_float32(y) - fitted.y_mean[None, :], fitted.y_map)
-
-
-def _product(a, b):
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+    return matmul(in_float32(y) - fitted.y_mean[None, :], fitted.y_map)

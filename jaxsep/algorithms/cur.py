@@ -11,11 +11,10 @@ or a larger `rtol`. They gain from float64, which is used where jax is set to it
 
 from typing import Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxsep.ops.geometry import in_float32
+from jaxsep.ops.geometry import in_float32, matmul
 
 PREFERENCES = ('rows', 'cols')
 
@@ -51,7 +50,7 @@ def pseudo_inverse(
     left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
     kept = (values > rtol * jnp.max(values, initial=0.0)) & (values > 0)
     inverse = jnp.where(kept, 1.0 / jnp.where(kept, values, 1.0), 0.0)
-    return _product(right.T * inverse[None, :], left.T)
+    return matmul(right.T * inverse[None, :], left.T)
 
 
 def cur(
@@ -81,9 +80,7 @@ def cur(
     columns, kept_rows = matrix[:, cols], matrix[rows]
     if not oracle:
         return cur_from_parts(columns, kept_rows, kept_rows[:, cols], rtol)
-    inner = _product(
-        _product(pseudo_inverse(columns, rtol), matrix), pseudo_inverse(kept_rows, rtol)
-    )
+    inner = matmul(matmul(pseudo_inverse(columns, rtol), matrix), pseudo_inverse(kept_rows, rtol))
     return Cur(columns, inner, kept_rows)
 
 
@@ -105,7 +102,7 @@ def cur_from_parts(
 
 def approximation(factors: Cur) -> Float[Array, 'n m']:
     """C U R, all of it."""
-    return _product(*latent_factors(factors))
+    return matmul(*latent_factors(factors))
 
 
 def latent_factors(
@@ -123,8 +120,8 @@ def latent_factors(
         )
     columns, core, rows = factors
     if approx_preference == 'rows':
-        return columns, _product(core, rows)
-    return _product(columns, core), rows
+        return columns, matmul(core, rows)
+    return matmul(columns, core), rows
 
 
 def relative_error(
@@ -133,7 +130,3 @@ def relative_error(
     """||S - S'||_F / ||S||_F; 0 for a matrix of zeros that is met exactly."""
     size = jnp.linalg.norm(in_float32(matrix))
     return jnp.linalg.norm(matrix - approximated) / jnp.where(size > 0, size, 1.0)
-
-
-def _product(a, b):
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxsep.ops.geometry import in_float32
+from jaxsep.ops.geometry import in_float32, matmul
 
 PROJECTIONS = ('dense', 'count_sketch')
 MOST_PLANES = 30
@@ -137,7 +137,7 @@ def simhash_partition(x: Float[Array, 'n d'], planes: Float[Array, 'd k']) -> In
 
     Strictly larger: a zero vector has no bit set. Without planes there is one part.
     """
-    return gray_index(_product(x, planes) > 0)
+    return gray_index(matmul(x, planes) > 0)
 
 
 def count_sketch(
@@ -241,7 +241,7 @@ def _encode(vectors, mask, matrices, *, average, fill_empty, final_dim):
 
     def of_all(weights):  # [r, d, p] -> [b, n, r, p], one product for all repetitions
         flat = weights.astype(rows.dtype).transpose(1, 0, 2).reshape(d, -1)
-        return _product(rows, flat).reshape(b, n, r, weights.shape[2])
+        return matmul(rows, flat).reshape(b, n, r, weights.shape[2])
 
     index = gray_index(of_all(matrices.planes) > 0)
     if matrices.projection is None:
@@ -284,7 +284,3 @@ def _nearest_by_bits(members):
     key = jnp.min(jnp.where(members, number, (k + 1) * n), axis=0)
     hear = lambda bit, key: jnp.minimum(key, key[across[bit]] + n)  # noqa: E731
     return jax.lax.fori_loop(0, k, hear, key) % n
-
-
-def _product(x, y):
-    return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)

@@ -18,8 +18,6 @@ from jaxsep.ops import geometry
 
 Scalar = float | int | Float[Array, '']
 
-_matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-
 
 class Lasso(NamedTuple):
     """A sparse linear map.
@@ -57,7 +55,7 @@ def lasso_objective(
     penalty: Scalar,
 ) -> Float[Array, '']:
     """(1 / 2n) ||A W - B||_F^2 + penalty ||W||_1; the first term is 0 without rows."""
-    error = _matmul(a, weights) - b
+    error = geometry.matmul(a, weights) - b
     return 0.5 * jnp.sum(jnp.square(error)) / max(len(a), 1) + penalty * jnp.sum(jnp.abs(weights))
 
 
@@ -97,13 +95,13 @@ def coordinate_descent(
     scale = jnp.where(scale > 0, scale, 1.0)
 
     def update(j, weights):
-        slope = cross[j] - _matmul(gram[j], weights) + squares[j] * weights[j]
+        slope = cross[j] - geometry.matmul(gram[j], weights) + squares[j] * weights[j]
         present = squares[j] > 0
         new = soft_threshold(slope, penalty) / jnp.where(present, squares[j], 1.0)
         return weights.at[j].set(jnp.where(present, new, 0.0))
 
     def violation(weights):
-        slope = cross - _matmul(gram, weights)
+        slope = cross - geometry.matmul(gram, weights)
         inactive = jnp.maximum(jnp.abs(slope) - penalty, 0.0)
         active = jnp.abs(slope - jnp.sign(weights) * penalty)
         off = jnp.where(weights != 0, active, inactive)
@@ -162,12 +160,12 @@ def sparse_prediction(
     if intercept:
         a, b = a - mean_a[None, :], b - mean_b[None, :]
     found = coordinate_descent(
-        _matmul(a.T, a) / n, _matmul(a.T, b) / n, penalty, start,
+        geometry.matmul(a.T, a) / n, geometry.matmul(a.T, b) / n, penalty, start,
         max_steps=max_steps, tolerance=tolerance,
     )  # fmt: skip
     if not intercept:
         return found
-    return found._replace(bias=mean_b - _matmul(mean_a, found.weights))
+    return found._replace(bias=mean_b - geometry.matmul(mean_a, found.weights))
 
 
 def unit_scale(x: Float[Array, 'n p']) -> Float[Array, 'p']:

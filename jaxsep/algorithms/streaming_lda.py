@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxsep.algorithms import class_means
 from jaxsep.algorithms.class_means import ClassMeans
-from jaxsep.ops.geometry import in_float32, l2_normalize
+from jaxsep.ops.geometry import in_float32, l2_normalize, matmul
 
 
 class ClassMoments(NamedTuple):
@@ -52,7 +52,7 @@ def update(
     valid = (labels >= 0) & (labels < num_classes)
     centres = class_means.means(batch)[jnp.where(valid, labels, 0)]
     apart = jnp.where(valid[:, None], rows - centres, 0.0)
-    return merge(state, ClassMoments(batch, _product(apart.T, apart)))
+    return merge(state, ClassMoments(batch, matmul(apart.T, apart)))
 
 
 def merge(a: ClassMoments, b: ClassMoments) -> ClassMoments:
@@ -64,7 +64,7 @@ def merge(a: ClassMoments, b: ClassMoments) -> ClassMoments:
     counts = [jnp.asarray(each.means.count, jnp.float32) for each in (a, b)]
     weight = counts[0] * counts[1] / jnp.maximum(counts[0] + counts[1], 1.0)
     moved = class_means.means(b.means) - class_means.means(a.means)
-    between = _product(moved.T, weight[:, None] * moved)
+    between = matmul(moved.T, weight[:, None] * moved)
     return ClassMoments(class_means.merge(a.means, b.means), a.scatter + b.scatter + between)
 
 
@@ -94,9 +94,5 @@ def scores(
     centres = class_means.means(state.means)
     weights = jax.scipy.linalg.solve(covariance, centres.T, assume_a='pos')
     offsets = 0.5 * jnp.sum(centres.T * weights, axis=0)
-    found = _product(rows, weights) - offsets[None, :]
+    found = matmul(rows, weights) - offsets[None, :]
     return jnp.where(class_means.seen(state.means)[None, :], found, -jnp.inf)
-
-
-def _product(x, y):
-    return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)

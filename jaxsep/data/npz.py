@@ -242,9 +242,7 @@ def sizes_of(
     if given.shape != (fields,) or given.dtype.kind not in 'iu' or (given < 1).any():
         raise ValueError(
             f'{path}: {FIELD_SIZES}: expected whole numbers from 1, one for each of the {fields} '
-            f'fields of categories, got {given.dtype} {list(given.shape)}'
-            + f' with {given.min()}'
-            * (given.dtype.kind in 'iu' and given.size > 0)
+            f'fields of categories, got {given.dtype} {np.array2string(given, threshold=10)}'
         )
     largest = np.concatenate([train, test]).max(axis=0, initial=0)
     for field in np.flatnonzero(largest >= given)[:1]:

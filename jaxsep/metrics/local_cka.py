@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxsep.ops.geometry import in_float32, l2_normalize, sqrt, squared_distances
+from jaxsep.ops.geometry import in_float32, l2_normalize, matmul, sqrt, squared_distances
 
 
 @jax.jit
@@ -39,11 +39,11 @@ def local_cka(
     x, u = (z / jnp.where(x_size > 0, x_size, 1.0) for z in (x, u))
     y, v = (z / jnp.where(y_size > 0, y_size, 1.0) for z in (y, v))
     weight = n / (n + 1)
-    between, within_x, within_y = _product(x.T, y), _product(x.T, x), _product(y.T, y)
+    between, within_x, within_y = matmul(x.T, y), matmul(x.T, x), matmul(y.T, y)
     u_norm, v_norm = jnp.sum(u * u, axis=1), jnp.sum(v * v, axis=1)
     hsic = (
         jnp.sum(jnp.square(between))
-        + 2.0 * weight * _product(_product(u, between), v.T)
+        + 2.0 * weight * matmul(matmul(u, between), v.T)
         + weight**2 * u_norm[:, None] * v_norm[None, :]
     )
     hsic_x = _self_hsic(within_x, u, u_norm, weight)
@@ -91,10 +91,6 @@ def local_cka_rbf(
 
 def _self_hsic(scatter, rows, squared_norms, weight):
     """||S + w u u^T||_F^2 for every row u."""
-    quadratic = jnp.sum(_product(rows, scatter) * rows, axis=1)
+    quadratic = jnp.sum(matmul(rows, scatter) * rows, axis=1)
     constant = jnp.sum(jnp.square(scatter))
     return constant + 2.0 * weight * quadratic + jnp.square(weight * squared_norms)
-
-
-def _product(a, b):
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

@@ -16,7 +16,6 @@ from jaxtyping import Array, Bool, Float
 
 from jaxsep.ops import geometry
 
-_matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 _KERNELS = ('linear', 'rbf')
 
 
@@ -87,9 +86,9 @@ def linear_cka(a: Float[Array, 'n p'], b: Float[Array, 'm q']) -> Float[Array, '
     """
     _require_same_points(a, b)
     a, b = _centered_unit(a), _centered_unit(b)
-    between = jnp.sum(jnp.square(_matmul(a.T, b)))
-    within_a = jnp.sum(jnp.square(_matmul(a.T, a)))
-    within_b = jnp.sum(jnp.square(_matmul(b.T, b)))
+    between = jnp.sum(jnp.square(geometry.matmul(a.T, b)))
+    within_a = jnp.sum(jnp.square(geometry.matmul(a.T, a)))
+    within_b = jnp.sum(jnp.square(geometry.matmul(b.T, b)))
     return _alignment(between, within_a, within_b)
 
 
@@ -207,10 +206,10 @@ def pwcca(a: Float[Array, 'n p'], b: Float[Array, 'm q']) -> Float[Array, '']:
     _require_same_points(a, b)
     basis_a, _ = _basis(a)
     basis_b, _ = _basis(b)
-    product = _matmul(basis_a.T, basis_b)
+    product = geometry.matmul(basis_a.T, basis_b)
     rotation, correlations, _ = jnp.linalg.svd(product, full_matrices=False)
-    variates = _matmul(basis_a, rotation)
-    loadings = _matmul(variates.T, _centered_unit(a))
+    variates = geometry.matmul(basis_a, rotation)
+    loadings = geometry.matmul(variates.T, _centered_unit(a))
     weights = jnp.sum(jnp.abs(loadings), axis=1)
     weighted = jnp.sum(weights * jnp.clip(correlations, 0.0, 1.0))
     return _divide(weighted, jnp.sum(weights))
@@ -225,7 +224,7 @@ def procrustes_distance(a: Float[Array, 'n p'], b: Float[Array, 'm q']) -> Float
     where p = q.
     """
     _require_same_points(a, b)
-    product = _matmul(_centered_unit(a).T, _centered_unit(b))
+    product = geometry.matmul(_centered_unit(a).T, _centered_unit(b))
     similarity = jnp.sum(jnp.linalg.svd(product, compute_uv=False))
     return jnp.maximum(1.0 - jnp.square(similarity), 0.0)
 
@@ -239,7 +238,7 @@ def linear_regression_r2(a: Float[Array, 'n p'], b: Float[Array, 'm q']) -> Floa
     """
     _require_same_points(a, b)
     basis_a, _ = _basis(a)
-    explained = _matmul(basis_a.T, _centered_unit(b))
+    explained = geometry.matmul(basis_a.T, _centered_unit(b))
     return jnp.minimum(jnp.sum(jnp.square(explained)), 1.0)
 
 
@@ -263,7 +262,7 @@ def _kernel_matrix(x: Float[Array, 'n p'], kernel: str, sigma: float) -> Float[A
     if kernel == 'linear':
         # Neither shift nor scale changes linear CKA, and both cost digits.
         x = _centered_unit(x)
-        return _matmul(x, x.T)
+        return geometry.matmul(x, x.T)
     x = geometry.in_float32(x)
     x = (x - jnp.mean(x, axis=0, keepdims=True)) / sigma
     return jnp.exp(-0.5 * geometry.squared_distances(x, x))
@@ -289,7 +288,7 @@ def _kernel_dtype(x: Float[Array, 'n p']) -> jnp.dtype:
 
 def _cosines(x: Float[Array, 'n p']) -> Float[Array, 'n n']:
     x = geometry.l2_normalize(x)
-    return _matmul(x, x.T)
+    return geometry.matmul(x, x.T)
 
 
 def _neighbor_masks(
@@ -321,7 +320,7 @@ def _basis(x: Float[Array, 'n p']) -> tuple[Float[Array, 'n r'], Float[Array, 'r
 
 
 def _correlations(basis_a: Float[Array, 'n s'], basis_b: Float[Array, 'n t']) -> Float[Array, 'r']:
-    product = _matmul(basis_a.T, basis_b)
+    product = geometry.matmul(basis_a.T, basis_b)
     return jnp.clip(jnp.linalg.svd(product, compute_uv=False), 0.0, 1.0)
 
 

@@ -23,8 +23,6 @@ from jaxsep.ops import geometry
 SMALLEST_ACTIVE = 1e-6
 """An activation below this counts as none, as in the original."""
 
-_matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-
 
 class UnitMoments(NamedTuple):
     """Sums from which correlations follow; those of several batches merge exactly.
@@ -61,7 +59,7 @@ def unit_moments(a: Float[Array, 'n p'], b: Float[Array, 'n q']) -> UnitMoments:
         mean_b,
         jnp.sum(jnp.square(apart_a), axis=0),
         jnp.sum(jnp.square(apart_b), axis=0),
-        _matmul(apart_a.T, apart_b),
+        geometry.matmul(apart_a.T, apart_b),
     )
 
 
@@ -189,7 +187,7 @@ def joint_histograms(
         return inside.astype(jnp.float32).reshape(chunk_size, -1)
 
     def count(counts, chunk):
-        return counts + _matmul(membership(chunk[0]).T, membership(chunk[1])), None
+        return counts + geometry.matmul(membership(chunk[0]).T, membership(chunk[1])), None
 
     chunk_size = min(chunk_size, max(len(a), 1))
     p, q = a.shape[1], b.shape[1]

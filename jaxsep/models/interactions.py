@@ -56,29 +56,59 @@ def cross_layer(
     weight: Float[Array, 'd'],
     bias: Float[Array, 'd'],
 ) -> Float[Array, 'b d']:
-    """x0 (w . x) + b + x: raises the order of the polynomial in x0 by one."""
+    """x0 (w . x) + b + x: raises the order of the polynomial in x0 by one.
+
+    Source: Wang 2017 (DCN), equation 3, https://arxiv.org/abs/1708.05123
+    """
     scale = jnp.matmul(x, weight, precision=jax.lax.Precision.HIGHEST)
     return x0 * scale[:, None] + bias[None, :] + x
 
 
+def full_rank_cross_layer(
+    x0: Float[Array, 'b d'],
+    x: Float[Array, 'b d'],
+    weight: Float[Array, 'd d'],
+    bias: Float[Array, 'd'],
+) -> Float[Array, 'b d']:
+    """x0 * (W x + b) + x, where * is entry by entry: `cross_layer` with a weight for each pair.
+
+    Args:
+      x0: the input of the network; x: of this layer.
+      weight: W transposed, as a Dense layer keeps it.
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.array([[1.0, 2.0]])
+    >>> full_rank_cross_layer(x, x, jnp.eye(2), jnp.array([0.5, 0.0])).tolist()
+    [[2.5, 6.0]]
+
+    Source: Wang 2021 (DCN-V2), equation 1, https://arxiv.org/abs/2008.13535
+    """
+    x0, x = in_float32(x0), in_float32(x)
+    return x0 * (x @ weight + bias[None, :]) + x
+
+
 class CrossNetwork(nn.Module):
-    """Layers of `cross_layer`, all with the same x0: polynomials up to degree layers + 1.
+    """Cross layers, all with the same x0: polynomials up to degree layers + 1.
 
     Attributes:
       num_layers: 0 leaves the input as it is.
-
-    Source: Wang 2017 (DCN), equation 3, https://arxiv.org/abs/1708.05123
+      full_rank: layers of DCN-V2, `full_rank_cross_layer`, in place of DCN's `cross_layer`.
     """
 
     num_layers: int = 3
+    full_rank: bool = False
 
     @nn.compact
     def __call__(self, x0: Float[Array, 'b d']) -> Float[Array, 'b d']:
         x0 = in_float32(x0)
         x, width = x0, x0.shape[1]
-        glorot = nn.initializers.glorot_uniform()
+        cross = full_rank_cross_layer if self.full_rank else cross_layer
+        glorot, lecun = nn.initializers.glorot_uniform(), nn.initializers.lecun_normal()
         for layer in range(self.num_layers):
-            weight = self.param(f'weight_{layer}', lambda key: glorot(key, (width, 1))[:, 0])
+            if self.full_rank:
+                weight = self.param(f'kernel_{layer}', lecun, (width, width))
+            else:
+                weight = self.param(f'weight_{layer}', lambda key: glorot(key, (width, 1))[:, 0])
             bias = self.param(f'bias_{layer}', nn.initializers.zeros_init(), (width,))
-            x = cross_layer(x0, x, weight, bias)
+            x = cross(x0, x, weight, bias)
         return x

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int32
 
-from jaxsep.models.cross import CrossNetwork
 from jaxsep.models.encoders import Mlp
+from jaxsep.models.interactions import CrossNetwork
 from jaxsep.ops.hashing import hash_bucket
 
 CHUNKS = 31
@@ -218,7 +218,7 @@ class FieldClassifier(nn.Module):
         if numbers is not None:
             x = jnp.concatenate([x, jnp.asarray(numbers, x.dtype)], axis=1)
         if self.cross_layers:
-            x = CrossNetwork(self.cross_layers)(x)
+            x = CrossNetwork(self.cross_layers, full_rank=True)(x)
         return embedding, Mlp((*self.hidden, 1), normalize=False)(x)[:, 0]
 
 

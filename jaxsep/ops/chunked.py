@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from jaxsep.ops.devices import varying_like
+from jaxsep.ops.geometry import matmul
 
 ChunkSize = int | Literal['auto'] | None
 Keep = Literal['all', 'different', 'same']
@@ -226,8 +227,8 @@ def _backward(pairs, saved, cotangents):
             grad += jnp.exp(logits - result) * weight
         grad_x, grad_y = grads
         a, b = _read(blocks.x, i, pairs.chunk), _read(blocks.y, j, pairs.chunk)
-        grad_x = _write(grad_x, _read(grad_x, i, pairs.chunk) + _product(grad, b), i, pairs.chunk)
-        grad_y = _write(grad_y, _read(grad_y, j, pairs.chunk) + _product(grad.T, a), j, pairs.chunk)
+        grad_x = _write(grad_x, _read(grad_x, i, pairs.chunk) + matmul(grad, b), i, pairs.chunk)
+        grad_y = _write(grad_y, _read(grad_y, j, pairs.chunk) + matmul(grad.T, a), j, pairs.chunk)
         return (grad_x, grad_y), None
 
     start = (jnp.zeros_like(blocks.x), jnp.zeros_like(blocks.y))
@@ -255,7 +256,7 @@ class _Blocks:
     def logits(self, i, j):
         """Inner products of block i of x with block j of y; -inf where a pair is not kept."""
         chunk, keep = self.pairs.chunk, self.pairs.keep
-        logits = _product(_read(self.x, i, chunk), _read(self.y, j, chunk).T)
+        logits = matmul(_read(self.x, i, chunk), _read(self.y, j, chunk).T)
         kept = None
         if keep != 'all':
             a, b = _read(self.groups[0], i, chunk), _read(self.groups[1], j, chunk)
@@ -271,10 +272,6 @@ class _Blocks:
             inside = (j * chunk + place < self.num_columns)[None, :]
             kept = inside if kept is None else kept & inside
         return logits if kept is None else jnp.where(kept, logits, -jnp.inf)
-
-
-def _product(a, b):
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 def _pad(values, chunk):

@@ -145,13 +145,21 @@ def with_nan():
         ),
         (
             {'categories': TABLE, 'field_sizes': np.array([5])},
-            r'field_sizes: .* the 2 fields .*\[1\]',
+            r'field_sizes: .* the 2 fields .*\[5\]',
         ),
         (
             {'categories': TABLE, 'field_sizes': np.array([0, 4])},
-            r'whole numbers from 1, .* with 0',
+            r'whole numbers from 1, .*\[0 4\]',
         ),
         ({'categories': TABLE, 'field_sizes': np.array([5.0, 4])}, 'field_sizes: .* float64'),
+        (
+            {'categories': TABLE, 'field_sizes': np.array([], np.int64)},
+            r'field_sizes: .* int64 \[\]',
+        ),
+        (
+            {'categories': TABLE, 'field_sizes': np.array(['5', '4'])},
+            r"field_sizes: .* \['5' '4'\]",
+        ),
         (
             {'categories': TABLE, 'categories_test': TABLE[:, :1]},
             r'a row of categories has shape \[2\], but one of categories_test \[1\]',
