@@ -9,7 +9,9 @@ from collections.abc import Mapping
 import jaxsep
 from jaxsep import catalog
 
-FACTS = ('num_samples', 'num_classes', 'steps_per_epoch', 'field_sizes', 'axis_name')
+FACTS = (
+    'num_samples', 'num_classes', 'steps_per_epoch', 'field_sizes', 'sample_rate', 'axis_name'
+)  # fmt: skip
 
 
 def check(config) -> catalog.Entry:
@@ -99,8 +101,11 @@ def arguments(entry: catalog.Entry, config, source, parallel_axis: str) -> dict:
     }
     if source.field_sizes:
         facts['field_sizes'] = source.field_sizes
-    if label in source.labels:
-        facts['num_classes'] = len(source.labels[label])
+    if source.sample_rate:
+        facts['sample_rate'] = source.sample_rate
+    names = {**source.targets, **source.labels}.get(label)
+    if names:
+        facts['num_classes'] = len(names)
     missing = [k for k, needed in entry.keywords.items() if needed and k not in {**given, **facts}]
     if missing:
         raise ValueError(

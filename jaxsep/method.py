@@ -14,12 +14,13 @@ Three words are used throughout:
 
 * `Batch`: a dict of arrays with a common leading axis `b`. It always holds
   `index` (int32, the row of the example in its data set); image sources give
-  `image` (or `views`, several of one thing), texts `tokens`, and labelled sources
-  one integer array per label column.
+  `image` (or `views`, several of one thing), texts `tokens`, mixed sounds `mixture`,
+  labelled sources one integer array per label column, and those with boxes, masks
+  or waveforms to be found the `true_` ones.
 * `Tree`: any pytree of arrays.
 * facts: what only the data can tell. A factory that has a keyword-only
-  argument named `num_samples`, `num_classes`, `steps_per_epoch`, `field_sizes` or
-  `axis_name` is handed the fact by main, unless the config sets it.
+  argument named `num_samples`, `num_classes`, `steps_per_epoch`, `field_sizes`,
+  `sample_rate` or `axis_name` is handed the fact by main, unless the config sets it.
 
 A complete method:
 
@@ -95,9 +96,11 @@ class Outputs(Protocol):
     def __call__(self, params: Tree, extra: Tree, batch: Batch) -> Mapping[str, jax.Array]:
         """Named arrays for evaluation, one row per example, deterministic.
 
-        The names the evaluations know: `embedding` [b, d], `logits` [b, k],
-        `label` [b], `confidence` [b], `boxes`, `mask`, `waveform`. Rows must not
-        depend on the other rows of the batch: the last batch is padded.
+        The names the evaluations and the report know: `embedding` [b, d], `logits` [b, k],
+        `label` [b], `confidence` [b]; `boxes` [b, n, 4] (xyxy, pixels), `scores` [b, n] and
+        `classes` [b, n], -1 at padding; `mask` [b, h, w]; `attention` [b, h, w], any
+        resolution; `waveform` [b, n, t] or [b, t]. Rows must not depend on the other rows
+        of the batch: the last batch is padded.
         """
 
 

@@ -151,7 +151,7 @@ def encoded(stage: Stage, done: dict[str, tuple[Stage, object]]) -> Stage:
     options = configuration.plain(stage.config.encoder)
     if not options:
         return stage
-    labels, size = tuple(stage.source.labels), padded_size(stage)
+    labels, size = compared(stage.source), padded_size(stage)
     names, outputs_kept = options.get('stages', ()), tuple(options.get('outputs', ()))
     given = options if 'name' in options else options.get('pretrained')
     several, encoders = len(names) + bool(given) > 1, []
@@ -250,13 +250,18 @@ def padded_size(stage: Stage) -> int:
 
 
 def outputs(stage: Stage, variables, splits) -> dict[str, dict[str, np.ndarray]]:
-    """Named outputs and label columns of the splits, rows aligned."""
-    labels = tuple(stage.source.labels)
+    """Named outputs, label and target columns of the splits, rows aligned."""
+    labels = compared(stage.source)
     return {name: table_of(stage, variables, stage.source.splits[name], labels) for name in splits}
 
 
+def compared(source: Source) -> tuple[str, ...]:
+    """The columns that evaluations see beside the outputs: labels and targets."""
+    return (*source.labels, *source.targets)
+
+
 def table_of(stage: Stage, variables, split, labels) -> dict[str, np.ndarray]:
-    """Named outputs of one split and its label columns, rows aligned."""
+    """Named outputs of one split and the columns `labels` of it, rows aligned."""
     columns = {column: [] for column in labels}
 
     def rows():
@@ -267,7 +272,9 @@ def table_of(stage: Stage, variables, split, labels) -> dict[str, np.ndarray]:
 
     table = stage.predict(variables, rows())
     if clash := sorted(table.keys() & columns.keys()):
-        raise ValueError(f'{stage.config.method} names an output {clash[0]!r}, as a label column')
+        raise ValueError(
+            f'{stage.config.method} names an output {clash[0]!r}, as the data a column'
+        )
     return {**table, **{column: np.concatenate(parts) for column, parts in columns.items()}}
 
 
@@ -305,8 +312,8 @@ def make_optimizer(config):
 
 
 def write_report(stage: Stage, workdir: pathlib.Path, results, before, after) -> None:
-    """report.html: results, curves, and the separability of the test embeddings."""
-    from jaxsep.report import page
+    """report.html: results, curves, examples, and the separability of the test embeddings."""
+    from jaxsep.report import gallery, page
 
     curves = {}
     path = workdir / (stage.name or '.') / 'metrics.jsonl'
@@ -325,7 +332,13 @@ def write_report(stage: Stage, workdir: pathlib.Path, results, before, after) ->
     labels = {
         column: np.asarray(names)[after[column]] for column, names in stage.source.labels.items()
     }
-    html = page.run_page(stage.config.method, results, curves, embeddings, labels)
+    test = stage.source.splits['test']
+    examples = gallery.sections(
+        {**test.take(np.arange(min(gallery.FIRST, len(test)))), **after},
+        {**stage.source.labels, **stage.source.targets},
+        stage.source.sample_rate,
+    )
+    html = page.run_page(stage.config.method, results, curves, embeddings, labels, examples)
     temporary = workdir / 'report.tmp'
     temporary.write_text(html)
     temporary.replace(workdir / 'report.html')

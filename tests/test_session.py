@@ -7,6 +7,7 @@ import pytest
 
 from experiments.run import load_config
 from jaxsep import main, session
+from jaxsep.data import source
 
 
 def staged():
@@ -55,6 +56,38 @@ def test_the_best_checkpoint_is_read_where_the_config_selects_it(tmp_path):
     lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
     scores = [x['test/accuracy'] for x in map(json.loads, lines) if 'test/accuracy' in x]
     assert again['test/accuracy'] == min(scores) < scores[-1]
+
+
+def with_column(name):
+    """Digits as `source.load` gives them, and a target that is the row's number, twice."""
+
+    def load_source(**options):
+        given = source.load(**options)
+        splits = {
+            split: source.select(rows, np.arange(len(rows)), {name: pairs(len(rows))})
+            for split, rows in given.splits.items()
+        }
+        return given._replace(splits=splits, targets={name: ()})
+
+    return load_source
+
+
+def pairs(n):
+    return np.repeat(np.arange(n, dtype=np.float32)[:, None], 2, axis=1)
+
+
+@pytest.mark.parametrize('name', ['true_boxes', 'embedding'])
+def test_targets_stand_beside_the_outputs_unless_they_have_the_same_name(tmp_path, name):
+    changes = {'num_steps': 1, 'num_devices': 1, 'report': False, 'evals': {}}
+    config = load_config('configs/contrastive/supcon.py:smoke', changes, seed=0)
+    (stage,) = session.prepare(config, with_column(name))
+    _, variables, _ = session.learn_by_gradient(stage, tmp_path, None)
+    if name == 'embedding':
+        with pytest.raises(ValueError, match="names an output 'embedding', as the data a column"):
+            session.outputs(stage, variables, ('test',))
+        return
+    table = session.outputs(stage, variables, ('test',))['test']
+    np.testing.assert_array_equal(table[name], pairs(len(table['embedding'])))
 
 
 def test_what_is_not_a_finished_run_is_named(finished, tmp_path):

@@ -19,6 +19,7 @@ import difflib
 import importlib
 import inspect
 import pathlib
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -102,12 +103,19 @@ class Source(NamedTuple):
         int32, and exists in every split.
       content: one sentence on what the rows are.
       field_sizes: of a table, how many values each column of `categories` can take.
+      targets: columns that evaluations compare outputs with and that are no labels: boxes, masks,
+        waveforms. Column -> names of the classes where it holds their numbers, else (). They are
+        called `true_<output>`: `true_boxes` [b, m, 4] float32, xyxy in pixels, padded with zeros,
+        and `true_classes` [b, m] int32, -1 at padding; `true_mask` [b, h, w]; `true_waveform`.
+      sample_rate: of audio, samples a second.
     """
 
     splits: dict[str, Split]
     labels: dict[str, tuple[str, ...]]
     content: str = ''
     field_sizes: tuple[int, ...] = ()
+    targets: Mapping[str, tuple[str, ...]] = types.MappingProxyType({})
+    sample_rate: int = 0
 
 
 def take_all(split: Split) -> dict[str, np.ndarray]:

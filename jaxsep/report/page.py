@@ -29,6 +29,7 @@ span.meaning { display: block; color: var(--soft); font-size: .83rem; line-heigh
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0 }
 figure { margin: 0; flex: 1 1 21rem; max-width: 100%; background: var(--card); border-radius: 8px; padding: .7rem }
 figure img { width: 100%; height: auto; background: #fff; border-radius: 4px }
+audio { width: 100%; height: 2rem; margin-top: .4rem }
 figcaption { font-size: .85rem; margin-top: .3rem } figcaption b { color: var(--ink) }
 @media print { body { max-width: none; padding: 0 } figure, tr { break-inside: avoid } }
 """  # noqa: E501
@@ -46,7 +47,7 @@ def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def run_page(title, results, curves, named_embeddings, labels) -> str:
+def run_page(title, results, curves, named_embeddings, labels, examples=()) -> str:
     """report.html of a run: its results, its curves, and how separable its embeddings are.
 
     Args:
@@ -55,6 +56,7 @@ def run_page(title, results, curves, named_embeddings, labels) -> str:
       named_embeddings: name -> [n, d], such as before and after training; may be empty.
       labels: column -> [n]. Columns with fewer than two classes here are left out, and so
         are embeddings that are not finite: a run's report is written whatever came out.
+      examples: sections of test examples, as `gallery.sections` makes them.
     """
     sections = [('Results', results_table(results))]
     if curves:
@@ -62,6 +64,7 @@ def run_page(title, results, curves, named_embeddings, labels) -> str:
         sections.append(
             ('Curves', pictures([(plots.curve(*c, name), name, '') for name, c in shown]))
         )
+    sections += examples
     finite, notes = {}, []
     for name, array in named_embeddings.items():
         try:

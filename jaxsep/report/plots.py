@@ -48,7 +48,7 @@ def projection(
     seed: int = 0,
 ) -> tuple[str, str]:
     """Points on their two principal axes, coloured by class; with the words below it."""
-    figure, axes = _figure(5.2, 4.2)
+    figure, axes = one_axes(5.2, 4.2)
     n = len(coordinates)
     drawn = np.random.default_rng(seed).permutation(n)[:MOST_POINTS]
     xy = coordinates[drawn]
@@ -77,12 +77,12 @@ def projection(
     axes.set_ylabel(f'second axis ({shares[1]:.0%})')
     axes.set_xticks([])
     axes.set_yticks([])
-    return _image(figure, svg=len(drawn) <= 300), words
+    return address(figure, svg=len(drawn) <= 300), words
 
 
 def spectra(named_values: Mapping[str, Sequence[float] | np.ndarray]) -> str:
     """Singular values over the largest, by rank, for one or more embeddings."""
-    figure, axes = _figure()
+    figure, axes = one_axes()
     for position, (name, values) in enumerate(named_values.items()):
         values = np.asarray(values)
         largest = values.max(initial=0)
@@ -92,12 +92,12 @@ def spectra(named_values: Mapping[str, Sequence[float] | np.ndarray]) -> str:
     axes.set_xlabel('rank')
     axes.set_ylabel('singular value / largest')
     _legend(axes, len(named_values))
-    return _image(figure)
+    return address(figure)
 
 
 def purity(named_curves: Mapping[str, Sequence[float] | np.ndarray], chance: float) -> str:
     """Share of same-class points among the k nearest, against k, with chance as a dotted line."""
-    figure, axes = _figure()
+    figure, axes = one_axes()
     for position, (name, curve) in enumerate(named_curves.items()):
         _line(axes, np.arange(1, len(curve) + 1), curve, position, name)
     axes.axhline(chance, color='#5B5B5B', linestyle=':', label='chance')
@@ -105,7 +105,7 @@ def purity(named_curves: Mapping[str, Sequence[float] | np.ndarray], chance: flo
     axes.set_xlabel('nearest neighbours')
     axes.set_ylabel('same class')
     _legend(axes, 2)
-    return _image(figure)
+    return address(figure)
 
 
 def centres(points: np.ndarray, codes: np.ndarray, names: Sequence[str]) -> tuple[str, str]:
@@ -116,7 +116,7 @@ def centres(points: np.ndarray, codes: np.ndarray, names: Sequence[str]) -> tupl
     means -= middle
     norms = np.linalg.norm(means, axis=1, keepdims=True)
     means /= np.where(norms > 0, norms, 1)
-    figure, axes = _figure(4.6, 3.8)
+    figure, axes = one_axes(4.6, 3.8)
     drawn = axes.imshow(means @ means.T, cmap='RdBu_r', vmin=-1, vmax=1)
     figure.colorbar(drawn, ax=axes, label='cosine')
     if count <= 24:
@@ -127,7 +127,7 @@ def centres(points: np.ndarray, codes: np.ndarray, names: Sequence[str]) -> tupl
         axes.set_xticks([])
         axes.set_yticks([])
     rest = f' The first {count} of {len(names):,} classes.' if count < len(names) else ''
-    return _image(figure), f'Red: alike, blue: opposite.{rest}'
+    return address(figure), f'Red: alike, blue: opposite.{rest}'
 
 
 def barcode(bars: Sequence[float] | np.ndarray, used: int) -> tuple[str, str]:
@@ -147,7 +147,7 @@ def barcode(bars: Sequence[float] | np.ndarray, used: int) -> tuple[str, str]:
     right.set_ylabel('death')
     for axes in (left, right):
         axes.spines[['top', 'right']].set_visible(False)
-    return _image(figure, svg=False), (
+    return address(figure, svg=False), (
         f'Minimum spanning tree of {used:,} points; the {len(shown):,} longest of {len(bars):,} bars.'
         ' Few long bars above many short ones: clusters.'
     )
@@ -156,7 +156,7 @@ def barcode(bars: Sequence[float] | np.ndarray, used: int) -> tuple[str, str]:
 def bars(values: Mapping[str, Mapping[str, int | float | None]]) -> str:
     """One group of bars per measure, one bar per embedding; measures between 0 and 1."""
     measures = list(next(iter(values.values())))
-    figure, axes = _figure(6.2, 0.6 + 0.32 * len(measures) * max(len(values), 2) * 0.75)
+    figure, axes = one_axes(6.2, 0.6 + 0.32 * len(measures) * max(len(values), 2) * 0.75)
     height = 0.8 / len(values)
     for position, (name, row) in enumerate(values.items()):
         places = np.arange(len(measures)) + position * height
@@ -174,20 +174,21 @@ def bars(values: Mapping[str, Mapping[str, int | float | None]]) -> str:
     axes.axvline(0, color='#5B5B5B', linewidth=0.8)
     axes.margins(x=0.12)
     _legend(axes, len(values))
-    return _image(figure)
+    return address(figure)
 
 
 def curve(steps: Sequence[int | float], values: Sequence[int | float], name: str) -> str:
     """One number of a training run against its step."""
-    figure, axes = _figure(3.4, 2.3)
+    figure, axes = one_axes(3.4, 2.3)
     axes.plot(steps, values, color=COLORS[0], linewidth=1.3, marker='o' if len(steps) < 3 else None)
     axes.set_xlabel('step', fontsize=8)
     axes.set_title(_short(name, 36), fontsize=9, parse_math=False)
     axes.tick_params(labelsize=7)
-    return _image(figure)
+    return address(figure)
 
 
-def _figure(width: float = 4.6, height: float = 3.2):
+def one_axes(width: float = 4.6, height: float = 3.2):
+    """A figure of that many inches, and its axes."""
     figure = Figure(figsize=(width, height), layout='constrained')
     axes = figure.subplots()
     axes.spines[['top', 'right']].set_visible(False)
@@ -220,8 +221,8 @@ def _short(name: str, most: int = 18) -> str:
     return ' ' + name if name.startswith('_') else name
 
 
-def _image(figure: Figure, svg: bool = True) -> str:
-    """An img element with the figure inside it; SVG for lines, PNG where there are many points."""
+def address(figure: Figure, svg: bool = True) -> str:
+    """A data address with the figure inside it; SVG for lines, PNG where there are many points."""
     FigureCanvasAgg(figure)
     kind, settings = ('svg+xml', {'metadata': {'Date': None}}) if svg else ('png', {'dpi': 130})
     stream = io.BytesIO()
