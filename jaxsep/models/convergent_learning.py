@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from jaxsep.models.blocks.conv import Conv
+
 
 class LayeredMlp(nn.Module):
     """Linear layers with ReLU; returns what each gives as layer1, layer2, ..., and the logits.
@@ -57,7 +59,7 @@ class LayeredConv(nn.Module):
         for name, width in zip(self.layers, self.widths, strict=True):
             stride = 1 if activations else self.stride
             x = nn.max_pool(x, (2, 2), (2, 2)) if activations else x
-            x = activations[name] = nn.relu(nn.Conv(width, (3, 3), stride, name=name)(x))
+            x = activations[name] = nn.relu(Conv(width, (3, 3), stride, name=name)(x))
         x = nn.max_pool(x, (2, 2), (2, 2))
         logits = nn.Dense(self.num_classes, name='logits')(x.reshape(x.shape[0], -1))
         return {**activations, 'logits': logits}

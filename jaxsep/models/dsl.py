@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from jaxsep.models.blocks.conv import Conv
 from jaxsep.models.resnet import DEPTHS, Block
 
 
@@ -24,9 +25,9 @@ class SpatialAttention(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w 1']:
         channels = x.shape[-1]
-        y = nn.relu(nn.Conv(max(channels // 8, 1), (3, 3))(x))
-        y = nn.relu(nn.Conv(max(channels // 32, 1), (3, 3))(y))
-        return nn.sigmoid(nn.Conv(1, (3, 3))(y))
+        y = nn.relu(Conv(max(channels // 8, 1), (3, 3))(x))
+        y = nn.relu(Conv(max(channels // 32, 1), (3, 3))(y))
+        return nn.sigmoid(Conv(1, (3, 3))(y))
 
 
 class ConvMap(nn.Module):
@@ -43,7 +44,7 @@ class ConvMap(nn.Module):
     def __call__(self, x: Float[Array, 'b h w c'], train: bool = False) -> Float[Array, 'b p q f']:
         for i, width in enumerate(self.widths):
             stride = 1 if i + 1 == len(self.widths) else 2
-            x = nn.Conv(width, (3, 3), strides=stride, use_bias=False)(x)
+            x = Conv(width, (3, 3), strides=stride, use_bias=False)(x)
             x = nn.BatchNorm(not train, axis_name=self.axis_name, momentum=0.9)(x)
             x = nn.relu(x)
         return x
@@ -60,7 +61,7 @@ class ResNetMap(nn.Module):
     def __call__(self, x: Float[Array, 'b h w c'], train: bool = False) -> Float[Array, 'b p q f']:
         norm = partial(nn.BatchNorm, not train, axis_name=self.axis_name, momentum=0.9)
         blocks, bottleneck = DEPTHS[self.depth]
-        x = nn.relu(norm()(nn.Conv(64, (7, 7), 2, padding=3, use_bias=False)(x)))
+        x = nn.relu(norm()(Conv(64, (7, 7), 2, padding=3, use_bias=False)(x)))
         x = nn.max_pool(x, (3, 3), (2, 2), padding='SAME')
         for stage, count in enumerate(blocks[: self.stages]):
             for index in range(count):

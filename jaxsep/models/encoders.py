@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxsep.models.blocks.conv import Conv
 from jaxsep.models.resnet import DEPTHS, ResNet
 from jaxsep.models.text import TextEncoder
 
@@ -55,7 +56,7 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c'], train: bool = False) -> Float[Array, 'b d']:
         for width in self.widths:
-            x = nn.Conv(width, (3, 3), strides=2, use_bias=False)(x)
+            x = Conv(width, (3, 3), strides=2, use_bias=False)(x)
             x = nn.BatchNorm(not train, axis_name=self.axis_name, momentum=0.9)(x)
             x = nn.relu(x)
         if not self.features:

@@ -15,6 +15,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxsep.models.blocks.conv import Conv
+
 
 class ResidualBlock(nn.Module):
     """Norm, swish, 3x3 convolution, twice, added to the input (by a 1x1 where widths differ)."""
@@ -24,10 +26,10 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w d']:
-        y = nn.Conv(self.width, (3, 3), name='conv1')(nn.swish(self.norm(name='norm1')(x)))
-        y = nn.Conv(self.width, (3, 3), name='conv2')(nn.swish(self.norm(name='norm2')(y)))
+        y = Conv(self.width, (3, 3), name='conv1')(nn.swish(self.norm(name='norm1')(x)))
+        y = Conv(self.width, (3, 3), name='conv2')(nn.swish(self.norm(name='norm2')(y)))
         if x.shape[-1] != self.width:
-            x = nn.Conv(self.width, (1, 1), name='shortcut')(x)
+            x = Conv(self.width, (1, 1), name='shortcut')(x)
         return x + y
 
 
@@ -52,18 +54,18 @@ class ResidualEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c'], train: bool = False) -> Float[Array, 'b i j z']:
         norm = batch_norm(train, self.axis_name)
-        x = nn.Conv(self.channels, (3, 3), name='conv_in')(x)
+        x = Conv(self.channels, (3, 3), name='conv_in')(x)
         for level, multiplier in enumerate(self.multipliers):
             width = self.channels * multiplier
             for block in range(self.blocks):
                 x = ResidualBlock(width, norm, name=f'down{level}_{block}')(x)
             if level < len(self.multipliers) - 1:
                 end = ((0, 1), (0, 1))
-                x = nn.Conv(width, (3, 3), 2, padding=end, name=f'downsample{level}')(x)
+                x = Conv(width, (3, 3), 2, padding=end, name=f'downsample{level}')(x)
         for block in range(2):
             x = ResidualBlock(width, norm, name=f'middle_{block}')(x)
         x = nn.swish(norm(name='norm_out')(x))
-        return nn.Conv(self.latent_channels, (3, 3), name='conv_out')(x)
+        return Conv(self.latent_channels, (3, 3), name='conv_out')(x)
 
 
 class ResidualDecoder(nn.Module):
@@ -96,7 +98,7 @@ class ResidualDecoder(nn.Module):
     ) -> Float[Array, 'b h w c']:
         norm = batch_norm(train, self.axis_name)
         width = self.channels * self.multipliers[-1]
-        x = nn.Conv(width, (3, 3), name='conv_in')(x)
+        x = Conv(width, (3, 3), name='conv_in')(x)
         for block in range(2):
             x = ResidualBlock(width, norm, name=f'middle_{block}')(x)
         for level in reversed(range(len(self.multipliers))):
@@ -105,9 +107,9 @@ class ResidualDecoder(nn.Module):
                 x = ResidualBlock(width, norm, name=f'up{level}_{block}')(x)
             if level:
                 x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-                x = nn.Conv(width, (3, 3), name=f'upsample{level}')(x)
+                x = Conv(width, (3, 3), name=f'upsample{level}')(x)
         x = nn.swish(norm(name='norm_out')(x))
-        return nn.Conv(image_shape[-1], (3, 3), name='conv_out')(x)
+        return Conv(image_shape[-1], (3, 3), name='conv_out')(x)
 
 
 class DenseEncoder(nn.Module):

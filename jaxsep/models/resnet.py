@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxsep.models.blocks.conv import Conv
+
 # depth -> (blocks per stage, whether blocks have a bottleneck)
 DEPTHS = {
     18: ((2, 2, 2, 2), False),
@@ -30,7 +32,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        conv = partial(nn.Conv, use_bias=False)
+        conv = partial(Conv, use_bias=False)
         out_width = self.width * (4 if self.bottleneck else 1)
         y = x
         if self.bottleneck:
@@ -63,10 +65,10 @@ class ResNet(nn.Module):
         norm = partial(nn.BatchNorm, not train, axis_name=self.axis_name, momentum=0.9)
         blocks, bottleneck = DEPTHS[self.depth]
         if self.small_images:
-            x = nn.Conv(self.width, (3, 3), use_bias=False)(x)
+            x = Conv(self.width, (3, 3), use_bias=False)(x)
             x = nn.relu(norm()(x))
         else:
-            x = nn.Conv(self.width, (7, 7), 2, padding=3, use_bias=False)(x)
+            x = Conv(self.width, (7, 7), 2, padding=3, use_bias=False)(x)
             x = nn.max_pool(nn.relu(norm()(x)), (3, 3), (2, 2), padding='SAME')
         for stage, count in enumerate(blocks):
             for index in range(count):

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxsep.models.blocks.conv import Conv
+
 # As in the original: normal with variance 2 / (height * width * outputs), also in the linear layers
 # of the classifiers; the linear layer of the network itself starts as torch's.
 fan_out_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
@@ -29,7 +31,7 @@ class ConvUnit(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c'], train: bool = False) -> Float[Array, 'b s t d']:
         size = (self.kernel_size, self.kernel_size)
-        x = nn.Conv(self.width, size, self.stride, use_bias=False, kernel_init=fan_out_init)(x)
+        x = Conv(self.width, size, self.stride, use_bias=False, kernel_init=fan_out_init)(x)
         x = nn.BatchNorm(not train, axis_name=self.axis_name, momentum=0.9)(x)
         return nn.relu(x)
 
