@@ -6,8 +6,8 @@
 ReLU, halved by a max-pool after every second one; 'mobile': 3 x 3 with 32 channels, then five times a
 depthwise 3 x 3 and a 1 x 1 convolution to 64, 64, 128, 128, 128 channels, ReLU after each, strides 2 at the
 second and fourth. A step is the cross-entropy, its gradient in all weights, and SGD. The same step
-is taken with XLA's own convolution, with `jaxsep.ops.convolution`, and with PyTorch in both of its memory
-layouts, from the same weights, in turn; before anything is timed, losses and gradients must agree.
+is taken with XLA's own convolution and max-pool, with those of `jaxsep.ops`, and with PyTorch in both of
+its memory layouts, from the same weights, in turn; before anything is timed, losses and gradients must agree.
 Needs the extra [bench].
 """
 
@@ -26,6 +26,7 @@ import torch
 from torch.nn import functional
 
 from jaxsep.ops.convolution import convolution
+from jaxsep.ops.max_pool import max_pool
 
 IMAGES, SIZE, CLASSES, RATE = 128, 32, 10, 0.01
 VGG = ((3, 1, 32), (3, 1, 32), 'pool', (3, 1, 64), (3, 1, 64), 'pool', (3, 1, 128), (3, 1, 128))
@@ -65,9 +66,9 @@ def halve(x):
 
 
 class OfJax:
-    """A jitted step with one of the two convolutions."""
+    """A jitted step with XLA's or jaxsep's convolution and max-pool."""
 
-    def __init__(self, layers, weights, images, labels, convolve):
+    def __init__(self, layers, weights, images, labels, convolve, halve):
         self.weights = [jnp.asarray(w) for w in weights]
         self.data = jnp.asarray(images), jnp.asarray(labels)
 
@@ -169,8 +170,8 @@ def measure(layers, repeats: int) -> dict[str, dict[str, float]]:
     images = rng.normal(size=(IMAGES, SIZE, SIZE, 3)).astype(np.float32)
     data = layers, make_weights(layers, rng), images, rng.integers(CLASSES, size=IMAGES)
     steps = {
-        'jaxsep': OfJax(*data, convolution),
-        'XLA': OfJax(*data, native),
+        'jaxsep': OfJax(*data, convolution, max_pool),
+        'XLA': OfJax(*data, native, halve),
         'torch': OfTorch(*data, torch.contiguous_format),
         'torch, channels last': OfTorch(*data, torch.channels_last),
     }

@@ -6,6 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxsep.models.blocks.conv import Conv
+from jaxsep.ops.max_pool import max_pool
 
 
 class LayeredMlp(nn.Module):
@@ -58,9 +59,9 @@ class LayeredConv(nn.Module):
         activations = {}
         for name, width in zip(self.layers, self.widths, strict=True):
             stride = 1 if activations else self.stride
-            x = nn.max_pool(x, (2, 2), (2, 2)) if activations else x
+            x = max_pool(x, (2, 2), (2, 2)) if activations else x
             x = activations[name] = nn.relu(Conv(width, (3, 3), stride, name=name)(x))
-        x = nn.max_pool(x, (2, 2), (2, 2))
+        x = max_pool(x, (2, 2), (2, 2))
         logits = nn.Dense(self.num_classes, name='logits')(x.reshape(x.shape[0], -1))
         return {**activations, 'logits': logits}
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from jaxsep.models.blocks.conv import Conv
 from jaxsep.models.resnet import DEPTHS, Block
+from jaxsep.ops.max_pool import max_pool
 
 
 class SpatialAttention(nn.Module):
@@ -62,7 +63,7 @@ class ResNetMap(nn.Module):
         norm = partial(nn.BatchNorm, not train, axis_name=self.axis_name, momentum=0.9)
         blocks, bottleneck = DEPTHS[self.depth]
         x = nn.relu(norm()(Conv(64, (7, 7), 2, padding=3, use_bias=False)(x)))
-        x = nn.max_pool(x, (3, 3), (2, 2), padding='SAME')
+        x = max_pool(x, (3, 3), (2, 2), padding='SAME')
         for stage, count in enumerate(blocks[: self.stages]):
             for index in range(count):
                 stride = 2 if stage > 0 and index == 0 else 1

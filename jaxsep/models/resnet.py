@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsep.models.blocks.conv import Conv
+from jaxsep.ops.max_pool import max_pool
 
 # depth -> (blocks per stage, whether blocks have a bottleneck)
 DEPTHS = {
@@ -69,7 +70,7 @@ class ResNet(nn.Module):
             x = nn.relu(norm()(x))
         else:
             x = Conv(self.width, (7, 7), 2, padding=3, use_bias=False)(x)
-            x = nn.max_pool(nn.relu(norm()(x)), (3, 3), (2, 2), padding='SAME')
+            x = max_pool(nn.relu(norm()(x)), (3, 3), (2, 2), padding='SAME')
         for stage, count in enumerate(blocks):
             for index in range(count):
                 stride = 2 if stage > 0 and index == 0 else 1

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxsep.models.blocks.conv import Conv
+from jaxsep.ops.max_pool import max_pool
 
 # As in the original: normal with variance 2 / (height * width * outputs), also in the linear layers
 # of the classifiers; the linear layer of the network itself starts as torch's.
@@ -84,16 +85,16 @@ class NINRotNet(nn.Module):
     def __call__(self, x: Float[Array, 'b h w c'], train: bool = False) -> dict[str, Array]:
         if self.num_stages < 3:
             raise ValueError(f'num_stages: expected at least 3, got {self.num_stages}')
-        pool = dict(window_shape=(3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        pool = (3, 3), (2, 2), ((1, 1), (1, 1))  # window, strides, padding
         features = {}
         for stage, name in enumerate(self.feature_names, start=1):
             widths = self.widths if stage == 1 else 3 * (self.widths[0],)
             kernel_size = 5 if stage <= 2 else 3
             x = NINStage(widths, kernel_size, self.axis_name, name=name)(x, train)
             if stage == 1:
-                x = nn.max_pool(x, **pool)
+                x = max_pool(x, *pool)
             elif stage == 2 or (stage == 3 and self.pool_third and self.num_stages > 3):
-                x = nn.avg_pool(x, **pool)
+                x = nn.avg_pool(x, *pool)
             features[name] = x
         dense = nn.Dense(self.num_classes, kernel_init=torch_init, name='classifier')
         return {**features, 'classifier': dense(jnp.mean(x, axis=(1, 2)))}
@@ -125,7 +126,7 @@ class SmallRotNet(nn.Module):
         features = {}
         for name, width in zip(self.feature_names, self.widths, strict=True):
             if features:
-                x = nn.max_pool(x, (2, 2), (2, 2))
+                x = max_pool(x, (2, 2), (2, 2))
             stride = 1 if features else self.first_stride
             x = ConvUnit(width, 3, stride, self.axis_name, name=f'{name}_1')(x, train)
             x = ConvUnit(width, 3, 1, self.axis_name, name=f'{name}_2')(x, train)
