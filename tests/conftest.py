@@ -103,19 +103,32 @@ def float64():
 
 
 def pack(kind, files):
-    """The bytes of a wheel (zip) or an npm package (tar.gz)."""
+    """The bytes of a wheel (zip), an npm package (tar.gz) or a Debian one (tar.xz in an `ar`)."""
     data = io.BytesIO()
     if kind == 'pypi':
         with zipfile.ZipFile(data, 'w') as wheel:
             for name, content in files.items():
                 wheel.writestr(name, content)
     else:
-        with tarfile.open(fileobj=data, mode='w:gz') as tar:
+        with tarfile.open(fileobj=data, mode='w:xz' if kind == 'deb' else 'w:gz') as tar:
             for name, content in files.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
+    if kind == 'deb':
+        members = {
+            'debian-binary': b'2.0\n',
+            'control.tar.xz': b'odd',
+            'data.tar.xz': data.getvalue(),
+        }
+        return b'!<arch>\n' + b''.join(ar_member(*member) for member in members.items())
     return data.getvalue()
+
+
+def ar_member(name, content):
+    """A member of an `ar` file: a header of 60 bytes and the content, padded to an even length."""
+    header = f'{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n'
+    return header.encode() + content + b'\n' * (len(content) % 2)
 
 
 @pytest.fixture

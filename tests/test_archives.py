@@ -13,6 +13,7 @@ from jaxsep.archives import (
     fetch,
     folder,
     members,
+    read_deb,
     unpickle_array,
 )
 
@@ -21,14 +22,17 @@ FILES = {'package/a.txt': b'first', 'package/b/c.bin': bytes(range(256))}
 
 @pytest.fixture
 def npm(tmp_path, monkeypatch):
-    """npm(script): a program `npm` on PATH that runs these lines in the working folder."""
+    """npm(script): a program `npm` on PATH that runs these lines in the working folder.
+
+    With `name` it is another program.
+    """
     place = tmp_path / 'bin'
     place.mkdir()
     monkeypatch.setenv('PATH', f'{place}{os.pathsep}{os.environ["PATH"]}')
 
-    def install(script, content=b''):
+    def install(script, content=b'', name='npm'):
         (place / 'content').write_bytes(content)
-        program = place / 'npm'
+        program = place / name
         program.write_text(f'#!/bin/sh\nCONTENT={place}/content\nCALLS={place}/calls\n{script}\n')
         program.chmod(0o755)
         return place / 'calls'
@@ -36,7 +40,7 @@ def npm(tmp_path, monkeypatch):
     return install
 
 
-@pytest.mark.parametrize('kind', ['pypi', 'npm'])
+@pytest.mark.parametrize('kind', ['pypi', 'npm', 'deb'])
 def test_members_are_the_files_that_were_packed(packed, kind):
     found = members(packed(kind, 'thing', FILES))
     assert {name: read() for name, read in found.items()} == FILES
@@ -62,6 +66,48 @@ def test_wheels_are_downloaded_by_pip_without_dependencies_or_builds(packed, npm
     words = calls.read_text().split()
     assert words[:3] == ['-m', 'pip', 'download'] and words[-1] == 'thing==1.0'
     assert {'--no-deps', '--only-binary=:all:'} <= set(words)
+
+
+def test_debian_packages_are_downloaded_by_apt_get_in_one_version(packed, npm):
+    archive, data = packed('deb', 'thing=1:1.0~a-1', FILES, keep=False)
+    calls = npm('echo "$@" >> $CALLS; cp $CONTENT thing_1%3a1.0_all.deb', data, name='apt-get')
+    assert members(archive)['package/a.txt']() == b'first'
+    words = calls.read_text().split()
+    assert 'download' in words and words[-1] == 'thing=1:1.0~a-1'
+    assert os.listdir(folder(archive)) == ['thing_1%3a1.0_all.deb']
+
+
+def test_an_unknown_debian_package_is_reported_in_one_line(packed, npm):
+    archive, _ = packed('deb', 'thing=1', FILES, keep=False)
+    npm('echo "W: run as root" >&2; echo "E: No such thing" >&2; exit 100', name='apt-get')
+    with pytest.raises(OSError) as caught:
+        fetch(archive)
+    message = str(caught.value)
+    assert '\n' not in message and 'E: No such thing' in message and 'W: ' not in message
+    assert '`apt-get download thing=1`' in message and str(folder(archive)) in message
+
+
+def test_without_apt_get_the_message_says_so(packed, monkeypatch, tmp_path):
+    archive, _ = packed('deb', 'thing=1', FILES, keep=False)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(OSError, match='apt-get is not installed.*apt-get download thing=1'):
+        fetch(archive)
+
+
+@pytest.mark.parametrize('damage', ['no ar', 'no data', 'data cut', 'header cut', 'no tar'])
+def test_damaged_debian_packages_are_named(packed, tmp_path, damage):
+    _, data = packed('deb', 'thing=1', FILES, keep=False)
+    broken = {
+        'no ar': b'PK' + data[2:],
+        'no data': data.replace(b'data.tar.xz', b'more.tar.xz'),
+        'data cut': data[:-40],
+        'header cut': data[:100],
+        'no tar': data.replace(b'7zXZ', b'7zip'),
+    }
+    path = tmp_path / 'thing.deb'
+    path.write_bytes(broken[damage])
+    with pytest.raises(ValueError, match=f'{path}: .*data.tar'):
+        read_deb(path)
 
 
 def test_a_wrong_checksum_names_both_and_nothing_is_kept(packed, npm):
@@ -131,8 +177,8 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
 
 
 def test_unknown_kinds_are_refused():
-    with pytest.raises(ValueError, match="kind: expected one of pypi, npm, got 'deb'"):
-        fetch(Archive('deb', 'thing', '0' * 64))
+    with pytest.raises(ValueError, match="kind: expected one of pypi, npm, deb, got 'rpm'"):
+        fetch(Archive('rpm', 'thing', '0' * 64))
 
 
 def test_decoded_arrays_are_read_again_until_archive_or_name_changes(packed):

@@ -1,14 +1,17 @@
-"""Losses of a student against a teacher that gets no gradient: BYOL, SimSiam, DINO.
+"""Losses of a student against a teacher that gets no gradient: BYOL, SimSiam, DINO, logits, features.
 
 With `axis_name`, inside pmap or shard_map, each device brings its own rows and returns the
 value of the rows of all devices.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxsep.losses.contrastive import Scalar
+from jaxsep.losses.cross_entropy import cross_entropy
 from jaxsep.ops import devices
 from jaxsep.ops.geometry import in_float32, l2_normalize
 
@@ -132,6 +135,66 @@ def cross_view_entropy(
     return devices.mean(
         jnp.sum(jnp.where(different[None], entropy, 0.0), (1, 2)) / pairs, axis_name
     )
+
+
+def knowledge_distillation(
+    student: Float[Array, 'b k'],
+    teacher: Float[Array, 'b k'],
+    labels: Int[Array, 'b'],
+    *,
+    alpha: float = 0.5,
+    temperature: float = 1.0,
+    axis_name: str | None = None,
+) -> Float[Array, '']:
+    """Cross-entropy with the labels, mixed with the divergence from the teacher's softened classes.
+
+    alpha CE(student, labels) + (1 - alpha) T^2 mean_b KL(softmax(teacher / T) || softmax(student / T)).
+    No gradient flows into the teacher.
+
+    Empty case: 0.
+
+    Args:
+      student, teacher: logits.
+      alpha: 1 for the labels alone.
+      temperature: T; its square keeps the size of the gradient.
+
+    Source: Hinton 2015, section 2, https://arxiv.org/abs/1503.02531
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f'alpha: expected a share from 0 to 1, got {alpha}')
+    if not temperature > 0:
+        raise ValueError(f'temperature must be positive, got {temperature}')
+    teacher = jax.lax.stop_gradient(in_float32(teacher)) / temperature
+    target, known = jax.nn.softmax(teacher), jax.nn.log_softmax(teacher)
+    divergence = jnp.sum(
+        target * (known - jax.nn.log_softmax(in_float32(student) / temperature)), axis=-1
+    )
+    own = cross_entropy(student, labels, axis_name=axis_name)
+    soft = temperature**2 * devices.mean(divergence, axis_name)
+    return alpha * own + (1.0 - alpha) * soft
+
+
+def squared_errors(
+    student: Sequence[Float[Array, 'b ...']], teacher: Sequence[Float[Array, 'b ...']]
+) -> Float[Array, 'b']:
+    """How far a student's features are from a teacher's at several depths, for each example.
+
+    sum over depths of the sum over all entries of (student - teacher)^2; a sum, so that large maps
+    weigh more. No gradient flows into the teacher.
+
+    Args:
+      student, teacher: one map per depth, of equal shapes; at least one.
+
+    Source: Matsubara 2022, equation 2, https://arxiv.org/abs/2108.11898
+    """
+    shapes = [[x.shape for x in maps] for maps in (student, teacher)]
+    if shapes[0] != shapes[1] or not shapes[0]:
+        raise ValueError(f'student: expected maps of the shapes {shapes[1]}, got {shapes[0]}')
+    apart = [
+        in_float32(s) - jax.lax.stop_gradient(in_float32(t))
+        for s, t in zip(student, teacher, strict=True)
+    ]
+    return sum(jnp.sum(jnp.square(x), axis=tuple(range(1, x.ndim))) for x in apart)
 
 
 def _cosines(p, z):

@@ -4,7 +4,6 @@ https://arxiv.org/abs/1810.11921; featureRec/autoint/model.py of
 https://github.com/DeepGraphLearning/RecommenderSystems. Everything is computed in float32 or wider.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, Real
 
+from jaxsep.models.blocks.attention import attend
 from jaxsep.models.interactions import factorization_machine
 from jaxsep.ops.geometry import in_float32
 
@@ -76,46 +76,6 @@ def drop(
     """
     draw = lambda key: jax.random.bernoulli(jax.random.fold_in(key, place), keep, x.shape[1:])  # noqa: E731
     return jnp.where(jax.vmap(draw)(keys), x / keep, 0.0)
-
-
-def attend(
-    query: Float[Array, 'b f d'],
-    key: Float[Array, 'b f d'],
-    value: Float[Array, 'b f d'],
-    num_heads: int,
-    *,
-    scaling: bool = True,
-    change: Sequence = (),
-) -> tuple[Float[Array, 'b f d'], Float[Array, 'b h f f']]:
-    """What each field takes from all fields, by the attention of each head.
-
-    a_h(i, j) = softmax_j(<q_i, k_j> / sqrt(d / h)) within the h-th of the contiguous chunks of
-    channels; field i takes sum_j a_h(i, j) v_j.
-
-    Args:
-      num_heads: h, divides d.
-      scaling: divide by sqrt(d / h), else by 1.
-      change: functions that the weights pass before they are used, as dropout.
-
-    Returns:
-      the new tokens, chunks side by side, and a, before `change`.
-    """
-    width = query.shape[-1]
-    if width % num_heads:
-        raise ValueError(f'num_heads: expected a divisor of the width {width}, got {num_heads}')
-    # Head by head: products of [b, f, c] need no transposition of the tokens, which on CPU would
-    # cost as much as the attention itself.
-    heads = list(zip(*(jnp.split(x, num_heads, axis=-1) for x in (query, key, value)), strict=True))
-    root = math.sqrt(width // num_heads) if scaling else 1.0
-    weights = [jax.nn.softmax(jnp.einsum('bic,bjc->bij', q, k) / root) for q, k, _ in heads]
-    attention = jnp.stack(weights, axis=1)
-    if change:
-        changed = attention
-        for function in change:
-            changed = function(changed)
-        weights = [changed[:, h] for h in range(num_heads)]
-    taken = [jnp.einsum('bij,bjc->bic', a, v) for a, (_, _, v) in zip(weights, heads, strict=True)]
-    return jnp.concatenate(taken, axis=-1), attention
 
 
 def normalize_channels(

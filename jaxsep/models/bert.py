@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxsep.models.blocks.attention import attend
+
 PADDING = 0
 
 
@@ -25,16 +27,9 @@ class Layer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'b t d'], mask: Bool[Array, 'b t']) -> Float[Array, 'b t d']:
-        b, t, d = x.shape
-
-        def heads(name):
-            return nn.Dense(d, name=name)(x).reshape(b, t, self.num_heads, d // self.num_heads)
-
-        queries, keys, values = heads('query'), heads('key'), heads('value')
-        scores = jnp.einsum('bqhd,bkhd->bhqk', queries, keys) / (d // self.num_heads) ** 0.5
-        # Finite, so that a row without words gives numbers, which are masked later, and no NaN.
-        scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(scores.dtype).min)
-        mixed = jnp.einsum('bhqk,bkhd->bqhd', nn.softmax(scores), values).reshape(b, t, d)
+        d = x.shape[-1]
+        projected = (nn.Dense(d, name=name)(x) for name in ('query', 'key', 'value'))
+        mixed, _ = attend(*projected, self.num_heads, mask=mask)
         x = norm('attention_norm')(x + nn.Dense(d, name='attention_output')(mixed))
         hidden = nn.gelu(nn.Dense(self.expansion * d, name='hidden')(x), approximate=False)
         return norm('output_norm')(x + nn.Dense(d, name='output')(hidden))
