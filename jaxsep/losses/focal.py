@@ -25,7 +25,7 @@ def sigmoid_focal(
 
     >>> import numpy as np
     >>> sigmoid_focal(np.zeros((1, 2), np.float32), np.array([0])).round(3).tolist()
-    [[0.04300000146031380, 0.1300000101327896]]
+    [[0.0430000014603138, 0.1300000101327896]]
 
     Source: Lin 2017, equation 5, https://arxiv.org/abs/1708.02002
     """

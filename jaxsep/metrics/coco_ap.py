@@ -94,7 +94,7 @@ def coco_ap(
 
     >>> import numpy as np
     >>> one, box = np.zeros(1, int), np.array([[0.0, 0.0, 10.0, 10.0]])
-    >>> coco_ap(Truth(one, one, box), Found(one, one, box, np.ones(1)), 1).summary()['AP']
+    >>> round(coco_ap(Truth(one, one, box), Found(one, one, box, np.ones(1)), 1).summary()['AP'], 9)
     1.0
     """
     truth, found = _checked(truth, found, num_classes)

@@ -129,7 +129,9 @@ def test_gradients_are_finite_in_silence_and_right_elsewhere(float64):
         return jnp.sum(istft(kept, n_fft=8, hop=4, length=20) ** 2) + jnp.sum(polar.magnitude)
 
     assert np.isfinite(jax.grad(energy)(jnp.zeros(20))).all()
-    check_grads(jax.jit(energy), (jax.random.normal(jax.random.key(0), (20,)),), order=1, modes=('rev',))
+    check_grads(
+        jax.jit(energy), (jax.random.normal(jax.random.key(0), (20,)),), order=1, modes=('rev',)
+    )
 
 
 def test_empty_batches_and_empty_results_are_empty():
