@@ -229,7 +229,8 @@ def leaves(state):
 
 @learning
 def test_smoke_run_falls_and_resumes_bit_exactly(of, tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, 'compile_jit', lambda *given: case(of).step)  # compiled already
+    step = case(of).step  # compiled already, or now: another worker may have had the tests before
+    monkeypatch.setattr(steps, 'compile_jit', lambda *given: step)
     config = case(of).config.copy_and_resolve_references()
     config.checkpoint_every = half = max(config.num_steps // 2, 1)
     config.stages, config.report, config.num_devices = (), False, 1
