@@ -65,23 +65,27 @@ fitting = of_each([of for of in CASES if of.kind == 'fitting'])
 class Case:
     """A method from its smoke config, one batch, and its state on one device.
 
-    With several stages it is the first that learns, or the first that is fitted; frozen
-    encoders before it are untrained.
+    With several stages it is the last that learns, or the last that is fitted: there the method is
+    what its paper is about. Stages before it are untrained.
     """
 
     def __init__(self, of):
         self.of, self.name = of, of.name
-        wanted, before = {'learning': Method, 'fitting': Estimator}[of.kind], {}
-        for given in session.prepare(load_config(of.name), source.load):
+        wanted = {'learning': Method, 'fitting': Estimator}[of.kind]
+        stages = session.prepare(load_config(of.name), source.load)
+        last = max(i for i, stage in enumerate(stages) if isinstance(stage.method, wanted))
+        needed, before = stages[last].config.encoder.get('stages', ()), {}
+        for given in stages[: last + 1]:
+            if given is not stages[last] and given.name not in needed:
+                continue
             self.stage = session.encoded(given, before)
             self.method, self.config = self.stage.method, self.stage.config
             self.train = self.stage.source.splits['train']
             self.batch = self.batch_of(seed=0)
             self.optimizer = session.make_optimizer(self.config)
-            if isinstance(self.method, wanted):
-                break
-            before[given.name] = given, (self.state.params, self.state.extra)
-            del self.state
+            if given is not stages[last]:
+                before[given.name] = given, (self.state.params, self.state.extra)
+                del self.state
 
     def batch_of(self, seed):
         stream = batches.stream(self.train, seed=seed, batch_size=self.config.batch_size)

@@ -1,14 +1,14 @@
 """Public data sets that are prepared on disk: `tfds:<name>`, read without TensorFlow."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
-from PIL import Image
+from jaxtyping import Float, Int
 
+from jaxsep.data.placement import FITS, Placement, place_boxes, place_image, placement
 from jaxsep.data.source import Source, nearest
 from jaxsep.data.text import check_sizes, tokenize
 
@@ -19,6 +19,76 @@ PREPARE = (
 )
 
 
+class Structure(NamedTuple):
+    """Where the targets of dense prediction are in an example, and how they are brought to the image.
+
+    Attributes:
+      image: the key of the image.
+      image_size, fit: see `jaxsep.data.placement.placement`; None leaves images as they are.
+      objects: the key of the objects, '' for none.
+      object_label: the key of an object's class in them.
+      max_objects: rows of `true_boxes`; of more objects the first are kept.
+      mask: the key of the mask, '' for none.
+      mask_offset: what is taken from its numbers, so that the first class is 0.
+    """
+
+    image: str = 'image'
+    image_size: int | None = None
+    fit: str = 'crop'
+    objects: str = ''
+    object_label: str = 'label'
+    max_objects: int = 100
+    mask: str = ''
+    mask_offset: int = 0
+
+    def place(self, image: np.ndarray) -> Placement:
+        """Where this image goes."""
+        height, width = image.shape[:2]
+        if self.image_size is None:
+            return Placement(height, width, 0, 0, max(height, width))
+        return placement(height, width, self.image_size, self.fit)
+
+    def targets(self, example: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """`true_boxes` and `true_classes`, and `true_mask`, of one example."""
+        found = {}
+        if not (self.objects or self.mask):
+            return found
+        to = self.place(example[self.image])
+        if self.objects:
+            boxes, classes = self.objects_of(example[self.objects], to)
+            found |= {'true_boxes': boxes, 'true_classes': classes}
+        if self.mask:
+            mask = example[self.mask]
+            if self.image_size is not None:
+                mask = place_image(mask, to, nearest=True)
+            found['true_mask'] = np.maximum(mask[..., 0].astype(np.int32) - self.mask_offset, 0)
+        return found
+
+    def objects_of(
+        self, objects: Any, to: Placement
+    ) -> tuple[Float[np.ndarray, 'm 4'], Int[np.ndarray, 'm']]:
+        """Boxes in pixels and classes; crowds, and what lies outside of the square, are left out."""
+        if not isinstance(objects, Mapping):  # a list of objects
+            names = objects[0] if len(objects) else ()
+            objects = {name: np.array([one[name] for one in objects]) for name in names}
+        boxes = np.zeros((self.max_objects, 4), np.float32)
+        classes = np.full(self.max_objects, -1, np.int32)
+        if not len(objects.get('bbox', ())):
+            return boxes, classes
+        # Equally long, but in tfds.testing.mock_data.
+        length = min(len(objects['bbox']), len(objects[self.object_label]))
+        objects = {name: np.asarray(values)[:length] for name, values in objects.items()}
+        shares = objects['bbox'].astype(np.float64).reshape(-1, 4)
+        placed = place_boxes(shares[:, [1, 0, 3, 2]], to)  # TFDS: ymin, xmin, ymax, xmax
+        kept = (placed[:, 2] > placed[:, 0]) & (placed[:, 3] > placed[:, 1])
+        if 'is_crowd' in objects:
+            kept &= ~objects['is_crowd'].astype(bool)
+        rows = np.flatnonzero(kept)[: self.max_objects]
+        boxes[: len(rows)] = placed[rows]
+        classes[: len(rows)] = objects[self.object_label][rows]
+        return boxes, classes
+
+
 class Examples:
     """A split that reads its examples from disk when they are taken.
 
@@ -26,7 +96,7 @@ class Examples:
       examples: a random-access tfds data source of dicts.
       columns: name here -> name there.
       integers: the columns that are labels, int32 here.
-      image_size: height and width that `image` is brought to; None for as it is.
+      structure: size of `image`, and boxes and masks.
       read_text: makes a list of texts the rows of `tokens`.
     """
 
@@ -35,11 +105,11 @@ class Examples:
         examples: Any,
         columns: dict[str, str],
         integers: frozenset[str],
-        image_size: int | None = None,
+        structure: Structure,
         read_text: Callable[[list], np.ndarray] | None = None,
     ):
         self.examples, self.columns, self.integers = examples, columns, integers
-        self.image_size, self.read_text = image_size, read_text
+        self.structure, self.read_text = structure, read_text
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -53,12 +123,15 @@ class Examples:
         rows = {}
         for name, key in self.columns.items():
             values = [example[key] for example in examples]
-            if name == 'image' and self.image_size is not None:
-                values = [resize(image, self.image_size) for image in values]
+            if name == 'image' and self.structure.image_size is not None:
+                values = [place_image(image, self.structure.place(image)) for image in values]
             if name == 'tokens' and self.read_text is not None:
                 values = self.read_text(values)
             values = np.asarray(values)[: len(wanted)]
             rows[name] = values.astype(np.int32) if name in self.integers else values
+        targets = [self.structure.targets(example) for example in examples]
+        for name in targets[0]:
+            rows[name] = np.stack([found[name] for found in targets])[: len(wanted)]
         return rows | {'index': indices.astype(np.int32)}
 
     def read(self, rows: list[int]) -> list[dict[str, Any]]:
@@ -78,6 +151,13 @@ def load(
     image_key: str = 'image',
     label_key: str = 'label',
     image_size: int | None = None,
+    fit: str = 'crop',
+    objects_key: str = 'objects',
+    object_label: str = 'label',
+    max_objects: int = 100,
+    mask_key: str = '',
+    mask_names: Sequence[str] = (),
+    mask_offset: int = 0,
     text: str | None = None,
     max_length: int = 64,
     num_tokens: int = 32_768,
@@ -88,7 +168,8 @@ def load(
     the image is called `image` and the label `label`. The one text feature that is named becomes
     `tokens` [b, max_length], see `jaxsep.data.text.tokenize`; other texts, nested features and those
     of varying shape are left aside, since they cannot go to a device. Each ClassLabel is a label
-    column.
+    column. Objects (COCO, VOC) become the targets `true_boxes` and `true_classes`, a mask that is named
+    becomes `true_mask`, on the image as it is brought to its size.
 
     Args:
       name: as in the TFDS catalogue, perhaps with a config and a version: 'mnist:3.0.1',
@@ -99,8 +180,14 @@ def load(
         the environment variable TFDS_DATA_DIR names.
       image_key, label_key: the features that become `image` and `label`; where there is
         none of that name, the column is missing.
-      image_size: the shorter side is scaled to so many pixels and the middle square is
-        kept; needed where images differ in shape.
+      image_size: images become squares of so many pixels a side; needed where they differ in shape.
+      fit: 'crop': the shorter side is scaled to that and the middle is kept; 'pad': the longer side
+        is, and the rest is 0, see `jaxsep.data.placement`.
+      objects_key, object_label: the feature of the objects, with `bbox`, and their class in it; ''
+        for none. Objects marked as crowds are left out.
+      max_objects: rows of `true_boxes` in each image; of more objects the first are kept.
+      mask_key, mask_names, mask_offset: the feature that becomes `true_mask`, the names of its
+        classes, and the number of the first of them, 1 in oxford_iiit_pet; '' for none.
       text: the Text feature that becomes `tokens`; None for none.
       max_length, num_tokens: length of a row of `tokens`, and how many ids there are.
 
@@ -109,6 +196,10 @@ def load(
         stored in a format that only TensorFlow reads, or has no such text.
     """
     check_sizes(num_tokens, max_length)
+    if fit not in FITS:
+        raise ValueError(f'fit: expected one of {FITS}, got {fit!r}')
+    if max_objects < 1:
+        raise ValueError(f'max_objects: expected at least 1, got {max_objects}')
     tfds = import_tfds()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
@@ -121,18 +212,30 @@ def load(
     if text is not None:
         check_text(tfds, name, builder.info.features, text)
     read_text = partial(tokenize, num_tokens=num_tokens, max_length=max_length)
+    features = builder.info.features
+    objects, targets = objects_of(tfds, features, objects_key, object_label)
+    if mask_key:
+        if mask_key not in features:
+            raise ValueError(
+                f'mask_key: tfds:{name} has no feature {mask_key!r}, but {sorted(features)}'
+            )
+        targets['true_mask'] = tuple(mask_names)
+    structure = Structure(
+        image_key, image_size, fit, objects, object_label, max_objects, mask_key, mask_offset
+    )
     names = {}
     splits = {}
     for ours, theirs in (('train', train), ('test', test)):
         examples = open_split(name, builder, theirs)
         columns, names = describe(
-            tfds, builder.info.features, image_key, label_key, image_size is not None, text
+            tfds, features, image_key, label_key, image_size is not None, text
         )
+        columns.pop(mask_key, None)
         splits[ours] = Examples(
-            examples, columns, frozenset(names), image_size, read_text if text else None
+            examples, columns, frozenset(names), structure, read_text if text else None
         )
     content = ' '.join((builder.info.description or f'tfds:{name}').split()).partition('. ')[0]
-    return Source(splits, names, content)
+    return Source(splits, names, content, targets=targets)
 
 
 def import_tfds():
@@ -164,21 +267,19 @@ def open_split(name: str, builder: Any, split: str) -> Any:
     )
 
 
-def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [h, w, c] with its shorter side scaled to `size`, and the middle square of that.
-
-    >>> resize(np.zeros((6, 9, 3), np.uint8), 4).shape
-    (4, 4, 3)
-    """
-    height, width, channels = image.shape
-    scale = size / min(height, width)
-    shape = max(round(width * scale), size), max(round(height * scale), size)
-    picture = Image.fromarray(image[..., 0] if channels == 1 else image)
-    picture = np.asarray(
-        picture.resize(shape, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)
-    )
-    top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
-    return picture[top : top + size, left : left + size].reshape(size, size, channels)
+def objects_of(
+    tfds: Any, features: Any, key: str, label: str
+) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """The key of the objects if there are any with boxes, else ''; and the targets they become."""
+    feature = getattr(features[key], 'feature', None) if key in features else None
+    fields = dict(feature.items()) if hasattr(feature, 'items') else {}
+    if 'bbox' not in fields:
+        return '', {}
+    kinds = fields.get(label)
+    if not isinstance(kinds, tfds.features.ClassLabel):
+        raise ValueError(f'object_label: {key!r} has no class {label!r}, but {sorted(fields)}')
+    names = tuple(kinds.names or map(str, range(kinds.num_classes)))
+    return key, {'true_boxes': (), 'true_classes': names}
 
 
 def check_text(tfds: Any, name: str, features: Any, text: str) -> None:

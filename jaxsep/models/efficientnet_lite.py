@@ -10,12 +10,10 @@ from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsep.models.blocks.conv import Conv
-from jaxsep.ops.depthwise import depthwise_convolution
 
 EPSILON, MOMENTUM = 1e-3, 0.99  # of the batch normalisation, as in the original
 
@@ -49,34 +47,6 @@ LITE0 = (
 )
 
 
-class SameDepthwiseConv(nn.Module):
-    """One filter for each channel, padded as TensorFlow's 'SAME'; the parameter is that of `Conv`.
-
-    Of an odd number of padding pixels one more stands at the end, so that strided convolutions
-    of an even number of pixels begin one further than `depthwise_convolution`, which pads both
-    ends alike: a row and a column in front, and the first output away, are the same.
-
-    Attributes:
-      kernel_size: odd.
-      stride: of both axes.
-    """
-
-    kernel_size: int = 3
-    stride: int = 1
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b i j c']:
-        size, stride = self.kernel_size, self.stride
-        shape = (size, size, 1, x.shape[-1])
-        kernel = jnp.asarray(self.param('kernel', nn.initializers.lecun_normal(), shape))
-        pads = jax.lax.padtype_to_pads(x.shape[1:3], (size, size), (stride, stride), 'SAME')
-        missing = [size // 2 - before for before, _ in pads]
-        away = [-(-m // stride) for m in missing]
-        front = [(stride * a - m, 0) for a, m in zip(away, missing, strict=True)]
-        x = jnp.pad(x, ((0, 0), *front, (0, 0)))
-        return depthwise_convolution(x, kernel, stride)[:, away[0] :, away[1] :]
-
-
 class MBConv(nn.Module):
     """Inverted bottleneck: 1x1 to more channels, depthwise, 1x1 back, each batch-normalised.
 
@@ -106,7 +76,10 @@ class MBConv(nn.Module):
         if self.expansion != 1:
             y = Conv(inside, (1, 1), use_bias=False, name='expand')(y)
             y = nn.relu6(norm(name='expand_norm')(y))
-        depthwise = SameDepthwiseConv(self.kernel, self.stride, name='depthwise')
+        depthwise = Conv(
+            inside, (self.kernel, self.kernel), self.stride, use_bias=False,
+            feature_group_count=inside, name='depthwise',
+        )  # fmt: skip
         y = nn.relu6(norm(name='depthwise_norm')(depthwise(y)))
         y = norm(name='project_norm')(Conv(self.width, (1, 1), use_bias=False, name='project')(y))
         return x + y if x.shape == y.shape else y

@@ -50,11 +50,14 @@ def max_pool(
     return _pool(x, window, strides, padding)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _pool(x, window, strides, padding):
+def _native(x, window, strides, padding):
+    """XLA's max-pool."""
     return lax.reduce_window(
         x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0))
     )
+
+
+_pool = jax.custom_vjp(_native, nondiff_argnums=(1, 2, 3))
 
 
 def _forward(x, window, strides, padding):
@@ -66,12 +69,7 @@ def _backward(window, strides, padding, saved, cotangent):
     x, largest = saved
 
     def of_xla(x, largest, cotangent):
-        def pool(x):
-            return lax.reduce_window(
-                x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0))
-            )
-
-        return jax.vjp(pool, x)[1](cotangent)[0]
+        return jax.vjp(lambda x: _native(x, window, strides, padding), x)[1](cotangent)[0]
 
     shifted = partial(_shifted, window=window, strides=strides, padding=padding)
     gradient = lax.platform_dependent(x, largest, cotangent, cpu=shifted, default=of_xla)

@@ -11,6 +11,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxsep.method import Batch, Method, Tree
 
 AXIS = 'devices'
+COMPILED_QUICKLY = {
+    'xla_backend_optimization_level': 0,
+    'xla_llvm_disable_expensive_passes': True,
+}
+"""Options of XLA on CPUs for a program that runs once."""
 
 
 class TrainState(NamedTuple):
@@ -53,7 +58,11 @@ def place(batch: Batch, mesh: Mesh) -> Batch:
 def create(
     method: Method, optimizer: optax.GradientTransformation, seed: int, batch: Batch, mesh: Mesh
 ) -> TrainState:
-    """The state before the first step, made under jit: no two leaves share a buffer."""
+    """The state before the first step, made under jit: no two leaves share a buffer.
+
+    On CPUs it is compiled with little optimisation: it runs once, and the random numbers of a
+    hundred kernels take minutes to optimise, a sixth of that without.
+    """
 
     def build(key, batch):
         init_key, step_key = jax.random.split(key)
@@ -61,7 +70,10 @@ def create(
         state = TrainState(jnp.int32(0), params, extra, optimizer.init(params), step_key)
         return jax.tree.map(strongly_typed, state)
 
-    return jax.jit(build, out_shardings=replicated(mesh))(jax.random.key(seed), place(batch, mesh))
+    on_cpu = mesh.devices.flat[0].platform == 'cpu'
+    options = COMPILED_QUICKLY if on_cpu else None
+    built = jax.jit(build, out_shardings=replicated(mesh), compiler_options=options)
+    return built(jax.random.key(seed), place(batch, mesh))
 
 
 def begin(method: Method, state: TrainState, mesh: Mesh) -> TrainState:

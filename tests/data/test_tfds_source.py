@@ -1,12 +1,13 @@
+import io
 import sys
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from jaxsep.data.source import load, take_all
 from jaxsep.data.text import tokenize
-from jaxsep.data.tfds_source import resize
 
 
 class Squares(tfds.core.GeneratorBasedBuilder):
@@ -121,11 +122,114 @@ def test_images_of_any_shape_are_brought_to_one_size():
     assert len(source.labels['label']) == 1000
 
 
-def test_resizing_keeps_the_middle_of_the_longer_side():
-    image = np.zeros((4, 12, 3), np.uint8)
-    image[:, 4:8] = 200
-    np.testing.assert_array_equal(resize(image, 4), 200)
-    np.testing.assert_array_equal(resize(image, 2), 200)
+def png(image):
+    """A file, since TFDS needs TensorFlow to write an array as one."""
+    data = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(data, 'png')
+    return io.BytesIO(data.getvalue())
+
+
+@pytest.fixture(scope='module')
+def streets(tmp_path_factory):
+    """A folder with a set of wide pictures, boxes and masks on them."""
+    with tfds.core.registered.skip_registration():
+
+        class Streets(tfds.core.GeneratorBasedBuilder):
+            """A car on the left half, and a crowd."""
+
+            VERSION = tfds.core.Version('1.0.0')
+            url_infos = {}
+
+            def _info(self):
+                objects = {
+                    'bbox': tfds.features.BBoxFeature(),
+                    'label': tfds.features.ClassLabel(names=['person', 'car']),
+                    'is_crowd': tfds.features.Scalar(np.bool_),
+                }
+                features = {
+                    'image': tfds.features.Image(shape=(None, None, 3)),
+                    'objects': tfds.features.Sequence(objects),
+                    'parts': tfds.features.Image(shape=(None, None, 1)),
+                }
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(features)
+                )
+
+            def _split_generators(self, dl_manager):
+                return {'train': self._generate_examples(3), 'test': self._generate_examples(1)}
+
+            def _generate_examples(self, n):
+                box = tfds.features.BBox
+                for i in range(n):
+                    image = np.zeros((4 + i, 8 + 2 * i, 3), np.uint8)
+                    image[:, : image.shape[1] // 2] = 200
+                    objects = [
+                        {'bbox': box(0.0, 0.0, 1.0, 0.5), 'label': 1, 'is_crowd': False},
+                        {'bbox': box(0.5, 0.0, 1.0, 0.2), 'label': 0, 'is_crowd': False},
+                        {'bbox': box(0.0, 0.0, 1.0, 1.0), 'label': 0, 'is_crowd': True},
+                    ]
+                    parts = (1 + (image[..., :1] > 0)).astype(np.uint8)
+                    yield i, {
+                        'image': png(image), 'parts': png(parts), 'objects': objects[: 3 * (i < 2)]
+                    }  # fmt: skip
+
+    path = str(tmp_path_factory.mktemp('streets'))
+    Streets(data_dir=path, file_format='array_record').download_and_prepare()
+    return path
+
+
+def test_objects_and_a_mask_come_with_the_image_to_its_square(streets):
+    source = load(
+        'tfds:streets', data_dir=streets, image_size=4, fit='pad', max_objects=3,
+        mask_key='parts', mask_names=('road', 'car'), mask_offset=1,
+    )  # fmt: skip
+    assert source.targets == {
+        'true_boxes': (), 'true_classes': ('person', 'car'), 'true_mask': ('road', 'car')
+    }  # fmt: skip
+    rows = take_all(source.splits['train'])
+    assert set(rows) == {'image', 'true_boxes', 'true_classes', 'true_mask', 'index'}
+    assert rows['true_boxes'].dtype == np.float32 and rows['true_classes'].dtype == np.int32
+    for image, boxes, classes, mask in zip(
+        *(rows[k] for k in ('image', 'true_boxes', 'true_classes', 'true_mask')), strict=True
+    ):
+        np.testing.assert_array_equal(image[:2, :2], 200)
+        np.testing.assert_array_equal(image[2:], 0)
+        np.testing.assert_array_equal(mask, (image[..., 0] > 0).astype(int))
+        if classes[0] < 0:  # without objects
+            assert (classes == -1).all() and (boxes == 0).all()
+            continue
+        np.testing.assert_array_equal(classes, [1, 0, -1])
+        np.testing.assert_allclose(boxes[0], [0, 0, 2, 2], atol=0.2)
+        np.testing.assert_allclose(boxes[1], [0, 1, 0.8, 2], atol=0.2)
+        np.testing.assert_array_equal(boxes[2], 0)
+    assert (rows['true_classes'][:, 0] < 0).sum() == 1
+    empty = source.splits['test'].take(np.zeros(0, int))
+    assert empty['true_boxes'].shape == (0, 3, 4) and empty['true_mask'].shape == (0, 4, 4)
+
+
+def test_what_a_crop_leaves_out_is_no_object(streets):
+    rows = take_all(load('tfds:streets', data_dir=streets, image_size=4).splits['test'])
+    np.testing.assert_array_equal(rows['true_classes'][0, :2], [1, -1])  # the person was outside
+    np.testing.assert_allclose(rows['true_boxes'][0, 0], [0, 0, 2, 4])
+    np.testing.assert_array_equal(rows['image'][0, :, :2], 200)
+    few = load('tfds:streets', data_dir=streets, image_size=4, fit='pad', max_objects=1)
+    assert take_all(few.splits['test'])['true_boxes'].shape == (1, 1, 4)
+    none = load('tfds:streets', data_dir=streets, image_size=4, objects_key='')
+    assert set(take_all(none.splits['test'])) == {'image', 'index'} and not none.targets
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'fit': 'stretch'}, "fit: expected one of .*, got 'stretch'"),
+        ({'max_objects': 0}, 'max_objects: expected at least 1, got 0'),
+        ({'mask_key': 'mask'}, "mask_key: tfds:streets has no feature 'mask', but .*'parts'"),
+        ({'object_label': 'kind'}, "object_label: 'objects' has no class 'kind', but .*'label'"),
+    ],
+)
+def test_wrong_options_of_targets_are_named(streets, options, message):
+    with pytest.raises(ValueError, match=message):
+        load('tfds:streets', data_dir=streets, image_size=4, **options)
 
 
 @pytest.fixture(scope='module')

@@ -1,6 +1,5 @@
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +9,6 @@ from jaxsep.models.efficientnet_lite import (
     LITE0,
     EfficientNetLite,
     MBConv,
-    SameDepthwiseConv,
     Stage,
 )
 
@@ -52,18 +50,6 @@ def block_in_float64(x, params, statistics, kernel, stride):
     z = relu6(batch_norm(z, p['depthwise_norm'], s['depthwise_norm']))
     z = batch_norm(z @ p['project']['kernel'][0, 0], p['project_norm'], s['project_norm'])
     return x + z if x.shape == z.shape else z
-
-
-@pytest.mark.parametrize(('size', 'stride'), [(3, 1), (3, 2), (5, 2), (1, 2), (3, 3)])
-@pytest.mark.parametrize('shape', [(7, 6), (1, 2), (4, 9)])
-def test_depthwise_padding_is_that_of_flax(size, stride, shape):
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, *shape, 3)), jnp.float32)
-    ours = SameDepthwiseConv(size, stride)
-    theirs = nn.Conv(3, (size, size), stride, use_bias=False, feature_group_count=3)
-    variables = ours.init(jax.random.key(0), x)
-    np.testing.assert_allclose(
-        ours.apply(variables, x), theirs.apply(variables, x), rtol=1e-5, atol=1e-5
-    )
 
 
 def disturbed(variables, seed=0):

@@ -147,6 +147,16 @@ def test_the_layer_is_that_of_flax(options):
     )
 
 
+@pytest.mark.parametrize(('size', 'stride'), [(3, 1), (5, 2), (1, 2), (3, 3)])
+@pytest.mark.parametrize('shape', [(7, 6), (1, 2), (4, 9)])
+def test_depthwise_in_images_smaller_than_the_kernel_and_with_large_strides(size, stride, shape):
+    x = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
+    kernel = np.random.default_rng(1).normal(size=(size, size, 1, 3)).astype(np.float32)
+    for ours, theirs in zip(*both(x, kernel, 3, dict(window_strides=(stride,) * 2)), strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_an_empty_batch_gives_an_empty_result():
     x, kernel, _ = inputs()
     assert convolution(x[:0], kernel).shape == (0, 9, 7, 5)

@@ -10,38 +10,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxsep.models.blocks.conv import Conv
 from jaxsep.ops import cost
-from jaxsep.ops.depthwise import depthwise_convolution
 
 conv_init = nn.initializers.he_normal()
-
-
-class DepthwiseConv(nn.Module):
-    """One filter for each channel, padded so that stride 1 keeps height and width.
-
-    Parameters as those of `flax.linen.Conv` with as many groups as channels.
-
-    Attributes:
-      kernel_size: odd.
-      stride: of both axes.
-      use_bias: add a number to each channel, 0 at first.
-      kernel_init: of the filters; by default as torch's convolutions.
-    """
-
-    kernel_size: int = 3
-    stride: int = 1
-    use_bias: bool = False
-    kernel_init: Callable = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b k l c']:
-        channels = x.shape[-1]
-        shape = (self.kernel_size, self.kernel_size, 1, channels)
-        y = depthwise_convolution(x, self.param('kernel', self.kernel_init, shape), self.stride)
-        if self.use_bias:
-            bias = self.param('bias', nn.initializers.zeros, (channels,))
-            y = y + bias.reshape(1, 1, 1, channels)
-        return y
 
 
 class Normalized(nn.Module):
@@ -73,6 +45,22 @@ class Normalized(nn.Module):
         return x if self.activation is None else self.activation(x)
 
 
+def depthwise(
+    channels: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    name: str | None = None,
+    use_bias: bool = False,
+) -> nn.Module:
+    """One filter for each channel, padded so that stride 1 keeps height and width."""
+    if kernel_size % 2 == 0:
+        raise ValueError(f'kernel_size: expected an odd number, got {kernel_size}')
+    return Conv(
+        channels, (kernel_size, kernel_size), stride, padding=kernel_size // 2, use_bias=use_bias,
+        feature_group_count=channels, kernel_init=conv_init, name=name,
+    )  # fmt: skip
+
+
 def pointwise(width: int, name: str) -> nn.Dense:
     """A 1x1 convolution without bias."""
     return nn.Dense(width, use_bias=False, kernel_init=conv_init, name=name)
@@ -93,7 +81,7 @@ class SeparableBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c'], train: bool = False) -> Float[Array, 'b k l d']:
-        x = DepthwiseConv(stride=self.stride, kernel_init=conv_init, name='depthwise')(x)
+        x = depthwise(x.shape[-1], stride=self.stride, name='depthwise')(x)
         x = Normalized(axis_name=self.axis_name, name='depthwise_norm')(x, train)
         x = pointwise(self.width, 'pointwise')(x)
         return Normalized(axis_name=self.axis_name, name='pointwise_norm')(x, train)
@@ -166,10 +154,8 @@ class InvertedResidual(nn.Module):
         y = x
         if self.expand:
             y = normalized('expand_norm', pointwise(self.hidden, 'expand')(y))
-        depthwise = DepthwiseConv(
-            self.kernel_size, self.stride, kernel_init=conv_init, name='depthwise'
-        )
-        y = normalized('depthwise_norm', depthwise(y))
+        y = depthwise(self.hidden, self.kernel_size, self.stride, 'depthwise')(y)
+        y = normalized('depthwise_norm', y)
         if self.squeeze is not None:
             y = self.squeeze(name='squeeze')(y)
         y = normalized('project_norm', pointwise(self.width, 'project')(y), None)

@@ -1,17 +1,16 @@
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxsep.models.blocks.mobile import (
-    DepthwiseConv,
     InvertedResidual,
     Normalized,
     SeparableBlock,
     SqueezeExcite,
+    depthwise,
 )
 from jaxsep.ops.cost import count_parameters
 
@@ -49,15 +48,9 @@ def normed(variables, name, x):
     return scaled * np.asarray(p['scale']) + np.asarray(p['bias'])
 
 
-def test_depthwise_takes_the_parameters_of_a_grouped_convolution():
-    x = draw(2, 5, 5, 4)
-    ours = DepthwiseConv(3, 2, use_bias=True)
-    theirs = nn.Conv(4, (3, 3), 2, 1, feature_group_count=4)
-    params = theirs.init(jax.random.key(0), x)
-    params['params']['bias'] = draw(4)
-    shapes = lambda tree: jax.tree.map(jnp.shape, tree)  # noqa: E731
-    assert shapes(jax.eval_shape(ours.init, jax.random.key(0), x)) == shapes(params)
-    np.testing.assert_allclose(ours.apply(params, x), theirs.apply(params, x), rtol=1e-5, atol=1e-5)
+def test_an_even_depthwise_kernel_is_refused():
+    with pytest.raises(ValueError, match='kernel_size: expected an odd number, got 4'):
+        depthwise(4, kernel_size=4)
 
 
 @pytest.mark.parametrize('stride', [1, 2])
