@@ -48,6 +48,12 @@ jaxtyping.install_import_hook('jaxsep', 'beartype.beartype')
 from jaxsep import archives  # noqa: E402
 
 
+def pytest_collection_finish(session):
+    """What is there before the first test stays: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_logfinish(nodeid, location):
     """Forgets what was compiled before the process has as many mappings as Linux allows, 65,530.
 

@@ -62,9 +62,10 @@ def get_config(arg='small'):
         config.make.num_levels = 3
         config.make.width, config.make.groups = 8, 4
         config.make.head = 'joint'
-        config.data.image_size = 32
-        config.data.num_train, config.data.num_test = 64, 16
-        config.data.object_size = (8, 24)
+        config.data = dict(
+            name='scenes', drawings='digits', classes=('0', '1', '2', '3'), image_size=32,
+            num_train=64, num_test=16, max_objects=3, object_size=(8, 24),
+        )  # fmt: skip
         config.make.max_detections, config.make.candidates = 5, 20
         config.batch_size = config.eval_batch_size = 16
         config.num_steps = config.checkpoint_every = 30

@@ -1,21 +1,23 @@
-"""Scenes with exact boxes and masks: emoji pasted on photographs."""
+"""Scenes with exact boxes and masks: emoji or digits pasted on photographs."""
 
 import importlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import sklearn.datasets
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from jaxsep.data import emoji4
-from jaxsep.data.source import Arrays, Source, nearest
+from jaxsep.data.source import Arrays, Source, nearest, take_all
 from jaxsep.data.splits import stratified
 
 PHOTOGRAPHS = ('astronaut', 'coffee', 'chelsea', 'rocket', 'brick', 'grass', 'gravel')
 TRAIN_SHARE = 0.7
 """Training crops come from this share of every photograph, counted from the left; test from the rest."""
 LABELS = ('item', 'group', 'subgroup')
+DRAWINGS = ('emoji', 'digits')
 
 
 class Sprite(NamedTuple):
@@ -39,6 +41,7 @@ def load(
     image_size: int = 64,
     num_train: int = 2000,
     num_test: int = 500,
+    drawings: str = 'emoji',
     label: str = 'group',
     classes: Sequence[str] = (),
     max_objects: int = 4,
@@ -59,12 +62,14 @@ def load(
     Drawings and licences: `jaxsep.data.emoji4`; the photographs are in the package scikit-image,
     BSD or CC0, installed with `jaxsep[data]`. Crops of training and test come from different parts
     of the photographs. Where `label` is a group, emoji of the test scenes are never seen in
-    training; where it is 'item' every class is in both, at other places, sizes and angles.
+    training; where it is 'item' every class is in both, at other places, sizes and angles. The digits,
+    scikit-learn's in white, need no package; those of the test scenes are never seen in training.
 
     Args:
       image_size: pixels of a side.
       num_train, num_test: number of scenes.
-      label: what the classes are: 'item' (1,594, one emoji each), 'group' (9) or 'subgroup' (95).
+      drawings: 'emoji', or 'digits' of 8 x 8 pixels, with the classes '0' to '9'.
+      label: what the classes of emoji are: 'item' (1,594, one each), 'group' (9) or 'subgroup' (95).
       classes: names of the classes used; empty for all.
       max_objects: a scene has 1 .. max_objects of them, any number alike.
       object_size: smallest and largest side in pixels before rotation; the logarithm is uniform.
@@ -78,13 +83,13 @@ def load(
     """
     check(image_size, num_train, num_test, label, max_objects, object_size, min_visible)
     photographs = read_photographs()
-    resolution = 32 if object_size[1] <= 32 else 64
-    emoji = emoji4.load(image_size=resolution, layout='views', alpha=True, test_fraction=0.2)
-    every = [
-        emoji.splits[split].take(np.arange(len(emoji.splits[split]))) for split in emoji.splits
-    ]
-    drawings, kinds = (np.concatenate([rows[name] for rows in every]) for name in ('views', label))
-    names = emoji.labels[label]
+    if drawings not in DRAWINGS:
+        raise ValueError(f'drawings: expected one of {DRAWINGS}, got {drawings!r}')
+    if drawings == 'digits':
+        label = 'digit'
+        sprites, kinds, names = digit_drawings()
+    else:
+        sprites, kinds, names = emoji_drawings(label, 32 if object_size[1] <= 32 else 64)
     if unknown := [name for name in classes if name not in names]:
         raise ValueError(f'classes: no {label} {unknown[0]!r}: {nearest(unknown[0], names)}')
     chosen = tuple(classes) or names
@@ -92,21 +97,39 @@ def load(
         raise ValueError(f'classes: expected at most 254, got {len(chosen)}')
     number = {names.index(name): k for k, name in enumerate(chosen)}
     kept = np.array([k in number for k in kinds])
-    drawings, kinds = drawings[kept], np.array([number[k] for k in kinds[kept]], np.int32)
+    sprites, kinds = sprites[kept], np.array([number[k] for k in kinds[kept]], np.int32)
     parts = [np.arange(len(kinds))] * 2
     if label != 'item':
         parts = stratified(kinds, 0.3, seed)
     splits = {}
     for part, (split, size) in enumerate({'train': num_train, 'test': num_test}.items()):
         rng = np.random.default_rng((seed, part))
-        sprites = drawings[parts[part]], kinds[parts[part]]
+        own = sprites[parts[part]], kinds[parts[part]]
         options = image_size, max_objects, object_size, rotation, min_visible
-        scenes = [scene(rng, photographs, split, *sprites, *options) for _ in range(size)]
+        scenes = [scene(rng, photographs, split, *own, *options) for _ in range(size)]
         names_of = ('image', 'true_boxes', 'true_classes', 'true_mask')
         stacked = (np.stack(column) for column in zip(*scenes, strict=True))
         splits[split] = Arrays(dict(zip(names_of, stacked, strict=True)))
     targets = {'true_boxes': (), 'true_classes': chosen, 'true_mask': ('background', *chosen)}
-    return Source(splits, {}, 'emoji on photographs', targets=targets)
+    return Source(splits, {}, f'{drawings} on photographs', targets=targets)
+
+
+def emoji_drawings(
+    label: str, resolution: int
+) -> tuple[UInt8[np.ndarray, 'n v s s 4'], np.ndarray, tuple[str, ...]]:
+    """All emoji, views of each by four vendors, their classes, and the names of these."""
+    emoji = emoji4.load(image_size=resolution, layout='views', alpha=True, test_fraction=0.2)
+    every = [take_all(split) for split in emoji.splits.values()]
+    views, kinds = (np.concatenate([rows[name] for rows in every]) for name in ('views', label))
+    return views, kinds, emoji.labels[label]
+
+
+def digit_drawings() -> tuple[UInt8[np.ndarray, 'n 1 8 8 4'], np.ndarray, tuple[str, ...]]:
+    """scikit-learn's digits in white, as opaque as there is ink; their classes, and names."""
+    digits = sklearn.datasets.load_digits()
+    ink = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    views = np.stack([np.full_like(ink, 255)] * 3 + [ink], axis=-1)[:, None]
+    return views, digits.target, tuple(map(str, range(10)))
 
 
 def check(image_size, num_train, num_test, label, max_objects, object_size, min_visible):

@@ -101,3 +101,19 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
     )
     with pytest.raises(ImportError, match=r"pip install 'jaxsep\[data\]'"):
         scenes.read_photographs()
+
+
+def test_digits_need_no_package_and_those_of_the_test_are_never_seen(monkeypatch):
+    monkeypatch.setattr(scenes, 'emoji_drawings', None)  # would fail
+    made = load(
+        'scenes', drawings='digits', classes=('3', '7'), num_train=6, num_test=4, image_size=32,
+        object_size=(8, 16), max_objects=2,
+    )  # fmt: skip
+    assert made.targets['true_classes'] == ('3', '7')
+    batch = rows(made, 'test')
+    assert batch['image'].shape == (4, 32, 32, 3) and batch['true_boxes'].shape == (4, 2, 4)
+    assert set(batch['true_classes'].ravel()) <= {-1, 0, 1} and batch['true_classes'].max() >= 0
+    with pytest.raises(ValueError, match="drawings: expected one of .*, got 'letters'"):
+        load('scenes', drawings='letters')
+    with pytest.raises(ValueError, match="classes: no digit 'ten'"):
+        load('scenes', drawings='digits', classes=('ten',))

@@ -17,7 +17,7 @@ from jaxsep.models.blocks.dual_attention import (
 
 
 def channels_last(x):
-    return np.moveaxis(np.asarray(x, np.float32), 1, -1)
+    return jnp.asarray(np.moveaxis(x, 1, -1))
 
 
 @pytest.fixture(scope='module')
