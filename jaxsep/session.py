@@ -79,7 +79,7 @@ def execute(stages: list[Stage], workdir: pathlib.Path) -> dict[str, float | int
     }
     write_json(workdir / 'results.json', results)
     if stage.config.report:
-        write_report(stage, workdir, results, before, tables['test'])
+        write_report(stage, workdir, results, before, tables['test'], [s.name for s in stages])
     return results
 
 
@@ -311,9 +311,13 @@ def make_optimizer(config):
     )
 
 
-def write_report(stage: Stage, workdir: pathlib.Path, results, before, after) -> None:
-    """report.html: results, curves, examples, and the separability of the test embeddings."""
-    from jaxsep.report import gallery, page
+def write_report(stage: Stage, workdir: pathlib.Path, results, before, after, names) -> None:
+    """report.html: results, curves, examples, and the separability of the test embeddings.
+
+    Args:
+      names: of all stages; what each measured last gives the curve of rate and distortion.
+    """
+    from jaxsep.report import gallery, page, rates
 
     curves = {}
     path = workdir / (stage.name or '.') / 'metrics.jsonl'
@@ -338,10 +342,21 @@ def write_report(stage: Stage, workdir: pathlib.Path, results, before, after) ->
         {**stage.source.labels, **stage.source.targets},
         stage.source.sample_rate,
     )
+    examples += rates.sections(
+        {name: last_measured(workdir / name) for name in names[:-1]} | {names[-1]: results}
+    )
     html = page.run_page(stage.config.method, results, curves, embeddings, labels, examples)
     temporary = workdir / 'report.tmp'
     temporary.write_text(html)
     temporary.replace(workdir / 'report.html')
+
+
+def last_measured(directory: pathlib.Path) -> dict[str, float]:
+    """The last of every number that a stage wrote down while it learnt."""
+    path, found = directory / 'metrics.jsonl', {}
+    for line in records.read(path) if path.exists() else []:
+        found |= line
+    return found
 
 
 def write_json(path: pathlib.Path, content) -> None:

@@ -90,7 +90,8 @@ class EfficientNetLite(nn.Module):
 
     `stem` and `stage1`, `stage2`, ... are maps [b, h, w, c], `stage1` at half the resolution of the
     image; `head` is the last map at `head_width` channels, `embedding` [b, head_width] its mean over
-    space, and `logits` [b, k] are linear in it. What is not used of them is not computed under jit.
+    space, and `logits` [b, k] are linear in it. What is not used of them is not computed under jit. With
+    `after` the argument is the map of that stage, and only what follows it is computed and returned.
 
     Attributes:
       num_classes: of the linear layer; 0 for none.
@@ -112,14 +113,20 @@ class EfficientNetLite(nn.Module):
         return tuple(f'stage{i + 1}' for i in range(len(self.specification)))
 
     @nn.compact
-    def __call__(self, x: Float[Array, 'b h w c'], train: bool = False) -> dict[str, Array]:
+    def __call__(
+        self, x: Float[Array, 'b h w c'], train: bool = False, after: str = ''
+    ) -> dict[str, Array]:
+        if after and after not in self.stages:
+            raise ValueError(f'after: expected one of {", ".join(self.stages)}, got {after!r}')
         norm = partial(
             nn.BatchNorm, not train, axis_name=self.axis_name, momentum=MOMENTUM, epsilon=EPSILON
         )
-        x = Conv(self.stem_width, (3, 3), 2, use_bias=False, name='stem')(x)
-        x = nn.relu6(norm(name='stem_norm')(x))
-        found = {'stem': x}
-        for name, stage in zip(self.stages, self.specification, strict=True):
+        found, first = {}, self.stages.index(after) + 1 if after else 0
+        if not after:
+            x = Conv(self.stem_width, (3, 3), 2, use_bias=False, name='stem')(x)
+            x = found['stem'] = nn.relu6(norm(name='stem_norm')(x))
+        stages = zip(self.stages[first:], self.specification[first:], strict=True)
+        for name, stage in stages:
             for i in range(stage.depth):
                 block = MBConv(
                     stage.width, stage.kernel, 1 if i else stage.stride, stage.expansion,

@@ -4,9 +4,9 @@ The bottleneck's encoder is for the small device, its decoder and the later stag
 server; between them go the symbols of the latents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,10 +16,13 @@ from jaxtyping import Array, Float, Int
 from jaxsep.models.blocks import entropy
 from jaxsep.models.blocks.conv import Conv
 from jaxsep.models.blocks.gdn import GDN
+from jaxsep.models.efficientnet_lite import LITE0, EfficientNetLite
 from jaxsep.models.resnet import Block
 from jaxsep.ops.max_pool import max_pool
 
 RANGE_BITS = 64  # two floats per image: the range of its 8-bit latents
+LITE0_MAPS = ('stage2', 'stage3', 'stage5', 'stage7')
+LITE0_MEAN, LITE0_SCALE = 127.0, 128.0  # of pixels from 0 to 255
 
 
 class Stage(nn.Module):
@@ -105,6 +108,73 @@ class StagedNetwork(nn.Module):
         for stage in (self.stage2, self.stage3, self.stage4):
             maps.append(stage(maps[-1], train))
         return tuple(maps), self.head(jnp.mean(maps[-1], axis=(1, 2)))
+
+    @staticmethod
+    def later(tree: Mapping[str, Any]) -> dict[str, Any]:
+        """Of its parameters, or statistics, those after the first stage."""
+        return {name: values for name, values in tree.items() if name != 'stage1'}
+
+
+class StagedLite(nn.Module):
+    """EfficientNet-Lite0 with the interface of `StagedNetwork`, for images in [0, 1].
+
+    Its maps are the last of a quarter, an eighth, a sixteenth and a thirty-second of the resolution, of
+    24, 40, 112 and 320 channels; pixels are scaled as it was trained, grey ones repeated.
+
+    Attributes:
+      num_classes: of the linear layer.
+      axis_name: the pmap axis over which batch statistics are averaged, if any.
+    """
+
+    num_classes: int
+    axis_name: str | None = None
+
+    def setup(self):
+        """The network."""
+        self.network = EfficientNetLite(self.num_classes, axis_name=self.axis_name)
+
+    @property
+    def first_channels(self) -> int:
+        """Channels of the first map."""
+        return LITE0[1].width
+
+    def __call__(
+        self, image: Float[Array, 'b h w c'], train: bool = False
+    ) -> tuple[tuple[Array, ...], Float[Array, 'b k']]:
+        if image.shape[-1] not in (1, 3):
+            raise ValueError(f'image: expected 1 or 3 channels, got shape {image.shape}')
+        image = jnp.broadcast_to(image, (*image.shape[:-1], 3))
+        found = self.network((255.0 * image - LITE0_MEAN) / LITE0_SCALE, train)
+        return tuple(found[name] for name in LITE0_MAPS), found['logits']
+
+    def tail(
+        self, first: Float[Array, 'b i j d'], train: bool = False
+    ) -> tuple[tuple[Array, ...], Float[Array, 'b k']]:
+        """The maps, the first one given, and the logits."""
+        found = self.network(first, train, after=LITE0_MAPS[0])
+        return (first, *(found[name] for name in LITE0_MAPS[1:])), found['logits']
+
+    @staticmethod
+    def later(tree: Mapping[str, Any]) -> dict[str, Any]:
+        """Of its parameters, or statistics, those after the first map."""
+        before = ('stem', 'stage1_', 'stage2_')
+        inner = tree['network'].items()
+        return {'network': {name: x for name, x in inner if not name.startswith(before)}}
+
+
+NETWORKS = {'residual': StagedNetwork, 'efficientnet_lite0': StagedLite}
+
+
+def make_network(
+    num_classes: int, axis_name: str | None = None, *, name: str = 'residual', **options: Any
+) -> StagedNetwork | StagedLite:
+    """The classifier a config names, 'residual' or 'efficientnet_lite0', with its attributes."""
+    if name not in NETWORKS:
+        raise ValueError(f'network.name: expected one of {tuple(NETWORKS)}, got {name!r}')
+    try:
+        return NETWORKS[name](num_classes, axis_name=axis_name, **options)
+    except TypeError as error:
+        raise ValueError(f'network: {error}') from None
 
 
 class Encoder(nn.Module):

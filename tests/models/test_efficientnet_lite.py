@@ -134,3 +134,20 @@ def test_lite0_has_sixteen_blocks_and_the_weights_that_are_published():
     count = sum(np.prod(x.shape) for x in jax.tree.leaves(shapes['params']))
     assert sum(stage.depth for stage in LITE0) == 16
     assert count == 4_652_008  # 4.7 million in the table of the authors
+
+
+def test_entered_after_a_stage_it_goes_on_as_from_the_image():
+    x = jax.random.normal(jax.random.key(0), (2, 9, 9, 3))
+    variables = disturbed(jax.jit(SMALL.init)(jax.random.key(1), x))
+
+    @jax.jit
+    def both(x):
+        whole = SMALL.apply(variables, x)
+        return whole, SMALL.apply(variables, whole['stage1'], after='stage1')
+
+    whole, later = both(x)
+    assert set(whole) - set(later) == {'stem', 'stage1'}
+    for name, found in later.items():
+        np.testing.assert_allclose(found, whole[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    with pytest.raises(ValueError, match="after: expected one of stage1, stage2, got 'stem'"):
+        SMALL.apply(variables, x, after='stem')

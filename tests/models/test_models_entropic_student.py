@@ -12,6 +12,7 @@ from jaxsep.models.entropic_student import (
     Bottleneck,
     FeatureDecoder,
     ImageDecoder,
+    StagedLite,
     StagedNetwork,
     latent_shape,
     quantize_range,
@@ -148,6 +149,24 @@ def test_stages_halve_the_sides_and_resnet_50_is_the_default():
         if first == 256:  # the published number, of 1,000 classes
             count = sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
             assert count == 25_557_032 - 2049 * 1000 + 2049 * 10
+
+
+def test_lite0_has_stages_of_halved_sides_that_can_be_entered():
+    network = StagedLite(10)
+    for channels in (1, 3):
+        image = jnp.zeros((1, 64, 64, channels))
+        (maps, logits), variables = jax.eval_shape(
+            network.init_with_output, jax.random.key(0), image
+        )
+        assert [m.shape[1:] for m in maps] == [(16, 16, 24), (8, 8, 40), (4, 4, 112), (2, 2, 320)]
+        assert logits.shape == (1, 10) and network.first_channels == 24
+    tail = {kind: network.later(tree) for kind, tree in variables.items()}
+    again, same = jax.eval_shape(
+        lambda v, first: network.apply(v, first, method='tail'), tail, maps[0]
+    )
+    assert [m.shape for m in again] == [m.shape for m in maps] and same.shape == logits.shape
+    with pytest.raises(ValueError, match='image: expected 1 or 3 channels'):
+        jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 64, 64, 2)))
 
 
 def test_the_tail_continues_from_the_map_of_the_first_stage():

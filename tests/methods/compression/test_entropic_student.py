@@ -103,11 +103,43 @@ def test_a_stage_begins_with_its_own_weight_of_the_bits():
     assert 'beta' not in learnt('finetune').extra
 
 
+def test_a_pretrained_teacher_begins_with_given_weights_but_for_its_last_layer(monkeypatch):
+    batch = {'image': np.zeros((2, 32, 32, 1), np.uint8), 'label': np.zeros(2, np.int32)}
+    lite = dict(network=dict(name='efficientnet_lite0'))
+    teacher = make('teacher', pretrained=True, **lite)
+    params, extra = jax.eval_shape(teacher.init, jax.random.key(0), batch)
+    params, extra = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), (params, extra))
+    trained = {
+        'params': jax.tree.map(lambda x: x + 1, params['teacher']['network']),
+        'batch_stats': jax.tree.map(lambda x: x + 2, extra['teacher']['batch_stats']['network']),
+    }
+    read = entropic_student.efficientnet_lite0
+    monkeypatch.setattr(read, 'trained_variables', lambda: trained)
+    begun, stats = teacher.begin(params, extra)
+    for name, layer in begun['teacher']['network'].items():
+        expected = 0 if name == 'logits' else 1
+        assert all((x == expected).all() for x in jax.tree.leaves(layer)), name
+    assert all((x == 2).all() for x in jax.tree.leaves(stats))
+    # The student goes on from the teacher's layers after its first map.
+    student = make('imitate', **lite)
+    shapes = jax.eval_shape(student.init, jax.random.key(0), batch)
+    tail, later = shapes[0]['tail'], shapes[1]['tail']['batch_stats']
+    assert {'stage3_block1', 'head', 'logits'} <= set(tail['network'])
+    assert not {'stem', 'stage1_block1', 'stage2_block2'} & set(tail['network'])
+    assert 'stage7_block1' in later['network'] and 'stem_norm' not in later['network']
+    whole = shapes[0] | {'teacher': begun['teacher']}
+    moved, _ = student.begin(whole, shapes[1] | stats)
+    assert (moved['tail']['network']['stage7_block1']['project']['kernel'] == 1).all()
+    (value, _) = jax.eval_shape(student.loss, *shapes, batch, jax.random.key(1))
+    assert value.shape == ()
+
+
 def test_fine_tuning_moves_decoder_and_later_layers_only():
     params, extra, value, grads, new, metrics, other, outputs = learnt('finetune')
     assert zero(grads['teacher']) and zero(grads['bottleneck']['encoder'])
     assert zero(grads['bottleneck']['entropy']) and not zero(grads['bottleneck']['decoder'])
-    assert all(not zero(grads['tail'][name]) for name in entropic_student.TAIL)
+    assert set(grads['tail']) == {'stage2', 'stage3', 'stage4', 'head'}
+    assert not any(map(zero, grads['tail'].values()))
     assert equal(new['teacher'], extra['teacher']) and not equal(new['tail'], extra['tail'])
     np.testing.assert_allclose(metrics['bits'], outputs['bits'].mean(), rtol=1e-5)
     np.testing.assert_allclose(other, value, rtol=1e-6)  # no noise
@@ -263,6 +295,8 @@ def test_the_curves_of_the_config_are_ready_to_run(arg):
         ({'alpha': 1.5}, 'alpha, temperature: expected .*, got 1.5 and 1.0'),
         ({'temperature': 0.0}, 'alpha, temperature: expected .*, got 0.5 and 0.0'),
         ({'network': {'depth': 3}}, 'network: .*depth'),
+        ({'network': {'name': 'vgg'}}, "network.name: expected one of .*, got 'vgg'"),
+        ({'pretrained': True}, "pretrained: expected network.name 'efficientnet_lite0', got"),
     ],
 )
 def test_wrong_options_are_named(options, message):
