@@ -8,7 +8,8 @@ small: a teacher, then a curve: imitation and fine-tuning for each weight of the
 bits, each going on from the bottleneck of the one before. input_codec: the image is compressed, then
 classified by the teacher. end_to_end: cross-entropy + beta bits from scratch, as many steps a
 point as imitation and fine-tuning together. quantized: a student that sends 8 bits a latent. lite0:
-groups of emoji at 64 pixels, the teacher EfficientNet-Lite0 with the weights of ImageNet.
+groups of emoji at 64 pixels, the teacher EfficientNet-Lite0 with the weights of ImageNet; not tuned: seed
+10 gave 0.682 for the teacher, 0.473 at 882 bytes and 0.474 at 491 for the student, in 7 minutes.
 full: ImageNet with ResNet-50, the paper's recipe; 10 + 10 epochs after 90 of the teacher.
 """
 
@@ -19,7 +20,7 @@ BETAS = {
     'input_codec': (0.02, 0.1),
     'end_to_end': (0.001, 0.005, 0.02),
     'quantized': (0.0,),
-    'lite0': (0.02, 0.2),
+    'lite0': (2.0, 20.0),
     'smoke': (0.5,),
 }
 FROZEN = {
