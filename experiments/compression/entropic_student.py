@@ -24,6 +24,8 @@ import pathlib
 
 import numpy as np
 
+from jaxsep import session
+
 CLAIM = (
     'At equal bits, latents that were learnt by imitating a classifier are classified better than '
     'images that a learnt codec compressed, and than latents learnt end to end without a teacher; '
@@ -79,9 +81,7 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
     """
     points, found = [], {}
     for path in workdir.glob('*/metrics.jsonl'):
-        last = {}
-        for line in path.read_text().splitlines():
-            last |= json.loads(line)
+        last = session.last_measured(path.parent)
         if BYTES in last:
             points.append([last[name] for name in (BITS, BYTES, ACCURACY)])
         elif ACCURACY in last:

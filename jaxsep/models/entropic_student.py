@@ -17,12 +17,12 @@ from jaxsep.models.blocks import entropy
 from jaxsep.models.blocks.conv import Conv
 from jaxsep.models.blocks.gdn import GDN
 from jaxsep.models.efficientnet_lite import LITE0, EfficientNetLite
+from jaxsep.models.pretrained.efficientnet_lite0 import MEAN, SCALE
 from jaxsep.models.resnet import Block
 from jaxsep.ops.max_pool import max_pool
 
 RANGE_BITS = 64  # two floats per image: the range of its 8-bit latents
 LITE0_MAPS = ('stage2', 'stage3', 'stage5', 'stage7')
-LITE0_MEAN, LITE0_SCALE = 127.0, 128.0  # of pixels from 0 to 255
 
 
 class Stage(nn.Module):
@@ -144,7 +144,7 @@ class StagedLite(nn.Module):
         if image.shape[-1] not in (1, 3):
             raise ValueError(f'image: expected 1 or 3 channels, got shape {image.shape}')
         image = jnp.broadcast_to(image, (*image.shape[:-1], 3))
-        found = self.network((255.0 * image - LITE0_MEAN) / LITE0_SCALE, train)
+        found = self.network((255.0 * image - MEAN) / SCALE, train)
         return tuple(found[name] for name in LITE0_MAPS), found['logits']
 
     def tail(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn.datasets
 
 from jaxsep.data import scenes
 from jaxsep.data.source import load
@@ -113,6 +114,10 @@ def test_digits_need_no_package_and_those_of_the_test_are_never_seen(monkeypatch
     batch = rows(made, 'test')
     assert batch['image'].shape == (4, 32, 32, 3) and batch['true_boxes'].shape == (4, 2, 4)
     assert set(batch['true_classes'].ravel()) <= {-1, 0, 1} and batch['true_classes'].max() >= 0
+    views, kinds, _ = scenes.digit_drawings()
+    digits = sklearn.datasets.load_digits()
+    np.testing.assert_allclose(views[:, 0, ..., 3], digits.images * 255 / 16, atol=0.5)
+    np.testing.assert_array_equal(kinds, digits.target)
     with pytest.raises(ValueError, match="drawings: expected one of .*, got 'letters'"):
         load('scenes', drawings='letters')
     with pytest.raises(ValueError, match="classes: no digit 'ten'"):
