@@ -34,6 +34,7 @@ def get_defaults():
     config.optimizer.accumulate = 1  # batches per update
     config.optimizer.freeze = ()  # regular expressions on parameter paths
 
+    config.compute_dtype = 'float32'  # float32 | bfloat16: layers of networks while they learn
     config.parallel = 'jit'  # jit | pmap
     config.num_devices = 0  # 0: all
 

@@ -135,12 +135,17 @@ def summarise(experiment, values: dict, seeds) -> dict:
         'seeds': list(seeds),
         'comparisons': comparisons,
         'runs': runs,
-        'versions': {
-            'jaxsep': __version__,
-            'git': configuration.git_hash(),
-            'python': platform.python_version(),
-            **{p: importlib.metadata.version(p) for p in PACKAGES},
-        },
+        'versions': versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the numbers of a JSON were measured with."""
+    return {
+        'jaxsep': __version__,
+        'git': configuration.git_hash(),
+        'python': platform.python_version(),
+        **{p: importlib.metadata.version(p) for p in PACKAGES},
     }
 
 

@@ -1,12 +1,21 @@
 """How the command line answers: wrong flags in one line, results as a table."""
 
+import contextlib
+import os
 import pathlib
 import re
+import signal
 import sys
+from collections.abc import Iterator
 
 from absl import flags, logging
 
 from jaxsep import catalog
+
+LOST = (
+    'this process was ended, or another one of the run was lost (see above); start all of them '
+    'again with the same commands: the run goes on from its last checkpoint'
+)
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -38,6 +47,56 @@ def fail(message, code: int) -> int:
     """One line on stderr; returns the exit code."""
     print(f'error: {message}', file=sys.stderr)
     return code
+
+
+def check_hosts(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    """ValueError for flags of several processes that do not go together."""
+    counted = {'--num_processes': num_processes, '--process_id': process_id}
+    given = [name for name, value in counted.items() if value is not None]
+    if not coordinator:
+        if given:
+            raise ValueError(f'{given[0]}: needs --coordinator=<host>:<port> (of process 0)')
+        return
+    if coordinator == 'auto':
+        if given:
+            raise ValueError(f'{given[0]}: found out by itself with --coordinator=auto')
+        return
+    host, _, port = coordinator.rpartition(':')
+    if not host or not port.isdigit():
+        raise ValueError(f"--coordinator: expected <host>:<port> or 'auto', got {coordinator!r}")
+    if len(given) < 2:
+        missing = next(name for name in counted if name not in given)
+        raise ValueError(f'{missing}: needed with --coordinator={coordinator}')
+    if not 0 <= process_id < num_processes:
+        raise ValueError(
+            f'--process_id: expected 0 to {num_processes - 1} of --num_processes={num_processes}, '
+            f'got {process_id}'
+        )
+
+
+@contextlib.contextmanager
+def last_words(text: str) -> Iterator[None]:
+    """Writes `text` to stderr if the process is ended from outside within the block.
+
+    When one process of a run is lost, jax aborts the others where they are: no Python code runs
+    any more. So a copy of this process, made before jax is imported, waits until it ends.
+    """
+    read, write = os.pipe()
+    copy = os.fork()
+    if not copy:
+        os.close(write)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if not os.read(read, 1):
+            os.write(2, text.encode())
+        os._exit(0)
+    os.close(read)
+    try:
+        yield
+    finally:
+        os.write(write, b'.')
+        os.close(write)
+        os.waitpid(copy, 0)
 
 
 def summary(method: str, results: dict[str, float | int], workdir) -> str:

@@ -13,6 +13,9 @@ FACTS = (
     'num_samples', 'num_classes', 'steps_per_epoch', 'field_sizes', 'sample_rate', 'axis_name'
 )  # fmt: skip
 
+WHERE_IT_RUNS = ('num_devices', 'parallel')
+"""Keys that do not change what is computed: a run may go on with other ones."""
+
 
 def check(config) -> catalog.Entry:
     """The method a config names, after everything that can be seen without jax was checked.
@@ -23,6 +26,10 @@ def check(config) -> catalog.Entry:
     catalog.check_keywords('config.make', entry.name, entry.keywords, plain(config.make), FACTS)
     if config.parallel not in ('jit', 'pmap'):
         raise ValueError(f"config.parallel: expected 'jit' or 'pmap', got {config.parallel!r}")
+    if config.compute_dtype not in ('float32', 'bfloat16'):
+        raise ValueError(
+            f"config.compute_dtype: expected 'float32' or 'bfloat16', got {config.compute_dtype!r}"
+        )
     if config.parallel == 'pmap' and 'axis_name' not in entry.keywords:
         raise ValueError(
             f'config.parallel: {entry.name} does not run under pmap (its make takes no axis_name); '
@@ -122,20 +129,26 @@ def plain(value):
     return value
 
 
-def claim(workdir: pathlib.Path, config) -> None:
+def claim(workdir: pathlib.Path, config, write: bool = True) -> None:
     """Writes config.json, or checks that the one there is of the same config.
 
-    Raises ValueError naming the keys that differ: a workdir belongs to one config.
+    Args:
+      write: False on all processes but one, which only check.
+
+    Raises ValueError naming the keys that differ: a workdir belongs to one config, on whatever
+    devices it goes on.
     """
     path = pathlib.Path(workdir) / 'config.json'
     resolved = json.loads(json.dumps(config.to_dict()))
     if path.exists():
         before = json.loads(path.read_text())['config']
-        changed = differences(before, resolved)
+        changed = [x for x in differences(before, resolved) if x[0] not in WHERE_IT_RUNS]
         if changed:
             shown = '; '.join(f'{k}: {a!r} there, {b!r} here' for k, a, b in changed[:4])
             more = f' and {len(changed) - 4} more' if len(changed) > 4 else ''
             raise ValueError(f'--workdir: {workdir} belongs to another config ({shown}{more})')
+        return
+    if not write:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {'jaxsep': jaxsep.__version__, 'git': git_hash(), 'config': resolved}

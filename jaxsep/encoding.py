@@ -20,6 +20,7 @@ from jaxtyping import Int
 
 from jaxsep.data import batches
 from jaxsep.data.source import Arrays, Source, Split, take_all
+from jaxsep.trainers import hosts
 
 Table = Mapping[str, np.ndarray]
 LARGEST_KEPT = 2**30
@@ -109,11 +110,15 @@ def pretrained(
             given = {f'{prefix}/{output}' if prefix else output: x for output, x in table.items()}
             return {**{label: rows[label] for label in labels}, **given}
 
+        kept = None
         with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
             with path.open('rb') as opened, np.load(opened, allow_pickle=False) as file:
-                return named({output: file[output] for output in file.files})
+                kept = {output: file[output] for output in file.files}
+        if hosts.everywhere(kept is not None):
+            return named(kept)
         print(f'encoding {len(split)} rows', flush=True)
-        table = predict(found.variables, batches.padded_batches(split, batch_size))
+        parts = batches.padded_batches(split, batch_size, **hosts.share())
+        table = predict(found.variables, parts)
         if sum(x.nbytes for x in table.values()) <= LARGEST_KEPT:
             keep(path, table)
         return named(table)

@@ -18,7 +18,7 @@ from jaxsep import catalog, configuration, encoding
 from jaxsep.data import batches, source
 from jaxsep.data.source import Source
 from jaxsep.method import Estimator, Method, Tree
-from jaxsep.trainers import checkpoint, loop, optimizer, predict, records, state
+from jaxsep.trainers import checkpoint, hosts, loop, optimizer, precision, predict, records, state
 
 
 class Stage(NamedTuple):
@@ -39,12 +39,13 @@ def prepare(config, load_source) -> list[Stage]:
         entry = configuration.check(stage_config)
         source = load_source(**configuration.plain(stage_config.data))
         num_rows = len(source.splits['train'])
-        batches.check_sizes(num_rows, stage_config.batch_size, 0, 1)
+        batches.check_sizes(num_rows, stage_config.batch_size, *hosts.share().values())
         mesh = state.make_mesh(stage_config.num_devices)
         loop.check_divisible(stage_config.batch_size, mesh.size)
         given = configuration.arguments(entry, stage_config, source, state.AXIS)
         method = catalog.load(entry.name).make(**given)
         if isinstance(method, Method):
+            method = precision.compute_in(method, stage_config.compute_dtype)
             make_optimizer(stage_config)
             apply = lambda variables, batch, m=method: m.outputs(*variables, batch)  # noqa: E731
         else:
@@ -80,6 +81,7 @@ def execute(stages: list[Stage], workdir: pathlib.Path) -> dict[str, float | int
     write_json(workdir / 'results.json', results)
     if stage.config.report:
         write_report(stage, workdir, results, before, tables['test'], [s.name for s in stages])
+    hosts.wait('results')
     return results
 
 
@@ -121,7 +123,7 @@ def read_trained(stage: Stage, directory: pathlib.Path) -> Tree:
     config, train = stage.config, stage.source.splits['train']
     if not (directory / 'checkpoints').exists():
         raise ValueError(f'workdir: stage {stage.name!r} has no checkpoint in {directory}')
-    batch = train.take(np.arange(config.batch_size))
+    batch = next(batches.padded_batches(train, config.batch_size, **hosts.share()))[0]
     fresh = state.create(stage.method, make_optimizer(config), config.seed, batch, stage.mesh)
     fresh = state.begin(stage.method, fresh, stage.mesh)
     kept = checkpoint.Checkpoints(
@@ -187,7 +189,7 @@ def learn_by_gradient(stage: Stage, directory: pathlib.Path, earlier):
     def initial(fresh):
         params, taken = state.take_over(fresh.params, earlier[0]) if earlier else (fresh.params, [])
         extra, _ = state.take_over(fresh.extra, earlier[1]) if earlier else (fresh.extra, [])
-        if earlier:
+        if earlier and hosts.first():
             print(
                 f'stage {stage.name}: {len(taken)} of {len(jax.tree.leaves(params))} arrays taken over'
             )
@@ -208,6 +210,7 @@ def learn_by_gradient(stage: Stage, directory: pathlib.Path, earlier):
             seed=config.seed,
             start_step=start,
             batch_size=config.batch_size,
+            **hosts.share(),
         ),
         workdir=directory,
         num_steps=config.num_steps,
@@ -265,9 +268,9 @@ def table_of(stage: Stage, variables, split, labels) -> dict[str, np.ndarray]:
     columns = {column: [] for column in labels}
 
     def rows():
-        for batch, count in batches.padded_batches(split, padded_size(stage)):
+        for batch, count in batches.padded_batches(split, padded_size(stage), **hosts.share()):
             for column, parts in columns.items():
-                parts.append(batch[column][:count])
+                parts.append(hosts.gather(batch[column])[:count])
             yield batch, count
 
     table = stage.predict(variables, rows())
@@ -346,12 +349,10 @@ def write_report(stage: Stage, workdir: pathlib.Path, results, before, after, na
         {name: last_measured(workdir / name) for name in names[:-1]} | {names[-1]: results}
     )
     html = page.run_page(stage.config.method, results, curves, embeddings, labels, examples)
-    temporary = workdir / 'report.tmp'
-    temporary.write_text(html)
-    temporary.replace(workdir / 'report.html')
+    write_text(workdir / 'report.html', html)
 
 
-def last_measured(directory: pathlib.Path) -> dict[str, float]:
+def last_measured(directory: pathlib.Path) -> dict[str, float | int]:
     """The last of every number that a stage wrote down while it learnt."""
     path, found = directory / 'metrics.jsonl', {}
     for line in records.read(path) if path.exists() else []:
@@ -360,7 +361,13 @@ def last_measured(directory: pathlib.Path) -> dict[str, float]:
 
 
 def write_json(path: pathlib.Path, content) -> None:
-    """Whole or not at all."""
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(content, indent=2) + '\n')
-    temporary.replace(path)
+    """Whole or not at all, by the first process."""
+    write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Whole or not at all, by the first process."""
+    if hosts.first():
+        temporary = path.with_suffix('.tmp')
+        temporary.write_text(text)
+        temporary.replace(path)

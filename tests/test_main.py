@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.run import load_config
-from jaxsep import catalog, configuration, main
+from jaxsep import catalog, command_line, configuration, main
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMOKE = 'configs/contrastive/simclr.py:smoke'
@@ -52,6 +52,8 @@ def digits(changes=NO_EVALUATIONS, **more):
         ([f'--config={SMOKE}', '--config.num_steps=many'], "invalid literal for int() with base 10: 'many'"),
         (['--config=configs/contrastive/simclr.py:smal'], "arg: expected 'smoke', 'small' or 'full', got 'smal'"),
         ([f'--config={SMOKE}', '--config.method=contrastive/simclrr'], "there is no method 'contrastive/simclrr'; did you mean 'contrastive/simclr'"),
+        ([f'--config={SMOKE}', '--config.compute_dtype=float16'], "config.compute_dtype: expected 'float32' or 'bfloat16', got 'float16'"),
+        ([f'--config={SMOKE}', '--num_processes=2'], '--num_processes: needs --coordinator=<host>:<port>'),
         ([f'--config={SMOKE}', '--config.parallel=tpu'], "config.parallel: expected 'jit' or 'pmap', got 'tpu'"),
         (['--confg=x'], "Unknown command line flag 'confg'"),
         ([], '--config and --workdir are needed'),
@@ -67,6 +69,20 @@ def test_a_wrong_command_is_answered_in_one_line_without_jax(arguments, message,
     assert 'Traceback' not in done.stderr and len(errors) <= 2
     assert not [x for x in done.stderr.splitlines() if x.endswith(('| jax', '| flax'))]
     assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (('auto', None, 0), '--process_id: found out by itself with --coordinator=auto'),
+        (('host', 2, 0), "--coordinator: expected <host>:<port> or 'auto', got 'host'"),
+        (('a:1', 2, None), '--process_id: needed with --coordinator=a:1'),
+        (('a:1', 2, 2), '--process_id: expected 0 to 1 of --num_processes=2, got 2'),
+    ],
+)
+def test_flags_of_several_hosts_that_do_not_go_together_are_refused(flags, message):
+    with pytest.raises(ValueError, match=message):
+        command_line.check_hosts(*flags)
 
 
 @pytest.mark.parametrize(

@@ -158,11 +158,11 @@ def padded_batches(
     """All rows in order, in batches of one size, for evaluation.
 
     The last batch is filled up by repeating the last row. With several processes each
-    gets its part of every batch, so that all take the same number of steps; the real rows
-    of all processes, one after the other, are the split. No rows, no batches.
+    gets its part of every batch, so that all take the same number of steps. No rows, no batches.
 
     Returns:
-      pairs of a batch and the number of its rows, from the front, that are real.
+      pairs of a batch and the number of rows, from the front, that are real in the parts of all
+      processes together, one after the other.
     """
     check_processes(batch_size, process_index, process_count)
     rows = Arrays(split) if isinstance(split, Mapping) else split
@@ -172,6 +172,6 @@ def padded_batches(
         for first in range(0, n, batch_size):
             start = first + process_index * local
             indices = np.minimum(np.arange(start, start + local), n - 1)
-            yield rows.take(indices), min(max(n - start, 0), local)
+            yield rows.take(indices), min(n - first, batch_size)
 
     return read()

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsep.models.blocks.conv import Conv
+from jaxsep.ops.geometry import in_float32
 from jaxsep.ops.stft import Polar, from_polar, istft, stft, to_polar
 
 WIDTHS = (32, 64, 128, 256, 384, 384)
@@ -175,8 +176,9 @@ def masked(maps: Float[Array, 'b m f 3'], mixture: Polar) -> Polar:
     """The spectrum that three maps make of the mixture's: another magnitude, a turned phase.
 
     magnitude' = relu(magnitude sigmoid(maps_0)), and the phase is turned by that of tanh(maps_1) +
-    i tanh(maps_2).
+    i tanh(maps_2). In float32 for half precision.
     """
+    maps = in_float32(maps)
     turn = to_polar(jax.lax.complex(jnp.tanh(maps[..., 1]), jnp.tanh(maps[..., 2])))
     return Polar(
         nn.relu(mixture.magnitude * nn.sigmoid(maps[..., 0])),

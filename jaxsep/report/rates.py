@@ -8,7 +8,7 @@ BITS = 'test/bits'
 SIZES = (BITS, 'test/bytes', 'test/coded_bits')
 
 
-def sections(measured: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
+def sections(measured: Mapping[str, Mapping[str, float | int]]) -> list[tuple[str, str]]:
     """(heading, HTML) of every measure over the bits of an image, a point for each stage that sends some.
 
     Stages that measured it and send nothing are dotted lines: what there is without compression.
@@ -28,8 +28,8 @@ def sections(measured: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str
 
 def curve(
     name: str,
-    measured: Mapping[str, Mapping[str, float]],
-    sending: Mapping[str, Mapping[str, float]],
+    measured: Mapping[str, Mapping[str, float | int]],
+    sending: Mapping[str, Mapping[str, float | int]],
 ) -> str:
     """One measure over the bits, as a figure."""
     figure, axes = plots.one_axes(5.2, 3.4)

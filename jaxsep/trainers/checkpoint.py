@@ -9,7 +9,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from jaxsep.method import Batch, Estimator, Tree
-from jaxsep.trainers.state import TrainState
+from jaxsep.trainers import hosts
+from jaxsep.trainers.state import TrainState, replicated
 
 
 class Checkpoints:
@@ -97,7 +98,9 @@ class Checkpoints:
 
     def _move_aside(self, step: int) -> None:
         self._manager.close()
-        (self._directory / str(step)).rename(self._directory / f'unreadable-{step}')
+        if hosts.first():
+            (self._directory / str(step)).rename(self._directory / f'unreadable-{step}')
+        hosts.wait(f'checkpoint {step} aside')
         self._manager = ocp.CheckpointManager(self._directory, options=self._options())
 
     def wait(self) -> None:
@@ -114,18 +117,23 @@ def fit_once(
 ) -> tuple[Tree, float]:
     """What the estimator fits and the seconds it took; read back if it was fitted before.
 
-    Fitting runs under jit, so compilation is part of the seconds.
+    Fitting runs under jit, so compilation is part of the seconds. With several processes each
+    fits all of the data by itself, on one device.
     """
     path = (pathlib.Path(directory) / 'fitted').absolute()
-    fit = jax.jit(estimator.fit)
+    everywhere = replicated(hosts.one_device_each())
+    fit = jax.jit(estimator.fit, out_shardings=everywhere)
     key = jax.random.key(seed)
     with ocp.StandardCheckpointer() as checkpointer:
         if path.exists():
-            target = {'fitted': jax.eval_shape(estimator.fit, key, data), 'seconds': 0.0}
-            kept = checkpointer.restore(path, target)
-            return kept['fitted'], kept['seconds']
+            shapes = jax.eval_shape(estimator.fit, key, data)
+            like = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes
+            )
+            kept = checkpointer.restore(path, {'fitted': like, 'seconds': 0.0})
+            return hosts.local(kept['fitted']), kept['seconds']
         began = time.monotonic()
         fitted = jax.block_until_ready(fit(key, data))
         seconds = time.monotonic() - began
         checkpointer.save(path, {'fitted': fitted, 'seconds': seconds})
-    return fitted, seconds
+    return hosts.local(fitted), seconds

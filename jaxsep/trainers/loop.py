@@ -14,7 +14,7 @@ import optax
 
 from jaxsep.errors import Interrupted, NonFiniteLoss
 from jaxsep.method import Batch, Method
-from jaxsep.trainers import records
+from jaxsep.trainers import hosts, records
 from jaxsep.trainers import step as steps
 from jaxsep.trainers.checkpoint import Checkpoints
 from jaxsep.trainers.state import TrainState, begin, create, make_mesh
@@ -79,18 +79,18 @@ def train(
     stream = batches(0)
     example = next(stream)
     stream.close()
-    check_divisible(len(example['index']), mesh.size)
+    check_divisible(len(example['index']) * jax.process_count(), mesh.size)
     fresh = create(method, optimizer, seed, example, mesh)
     fresh = begin(method, fresh if initial is None else initial(fresh), mesh)
     checkpoints = Checkpoints(workdir / 'checkpoints', selection.metric, selection.mode)
-    progress = records.Progress(num_steps)
+    progress = records.Progress(num_steps, quiet=not hosts.first())
     restored = checkpoints.restore(fresh, warn=progress.say)
     state, meta = restored or (fresh, {'seconds': 0.0, 'scores': []})
     first, scores = int(state.step), list(meta['scores'])
     before = spent = meta['seconds']
     if first:
         progress.say(f'resuming at step {first}')
-    record = records.Records(workdir, first)
+    record = records.Records(workdir, first, quiet=not hosts.first())
     stream, last_saved = batches(first), first if first else None
     pending = []
 
@@ -126,7 +126,7 @@ def train(
                 pending.append((done, metrics))
                 last = done == num_steps
                 evaluating = evaluate is not None and eval_every and done % eval_every == 0
-                stopping = stopped.is_set()  # read once: what is announced below was saved
+                stopping = stopped(done)  # read once: what is announced below was saved
                 saving = last or done % checkpoint_every == 0 or stopping
                 if not (done % log_every == 0 or saving or evaluating):
                     continue
@@ -181,13 +181,19 @@ def exhausted(scores: list[float], selection: Selection) -> bool:
 
 @contextmanager
 def sigterm():
-    """An event that SIGTERM sets, instead of ending the process; main thread only."""
+    """A function of the step: whether SIGTERM came, which does not end the process; main thread only.
+
+    With several processes jax listens for it, and all of them hear of it at the same step.
+    """
+    if jax.process_count() > 1:
+        yield hosts.stop_together
+        return
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield lambda _: event.is_set()
         return
     before = signal.signal(signal.SIGTERM, lambda *_: event.set())
     try:
-        yield event
+        yield lambda _: event.is_set()
     finally:
         signal.signal(signal.SIGTERM, before)

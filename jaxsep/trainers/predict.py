@@ -20,8 +20,9 @@ def make_predict(apply: Apply, mesh: Mesh) -> Predict:
       apply: (variables, batch) -> named outputs; for a Method the variables are
         (params, extra), for an Estimator what was fitted.
 
-    The batches are pairs (padded batch, number of real rows); padding is cut off. Every
-    batch has the same shapes and a row count that the devices divide.
+    The batches are pairs (padded batch, number of real rows); padding is cut off. Every batch
+    has the same shapes and a row count that the devices divide. With several processes each
+    gives its part of every batch and gets the outputs of all rows.
     """
     compiled = jax.jit(apply, out_shardings=replicated(mesh))
 

@@ -15,13 +15,16 @@ class Records:
     Args:
       start_step: finished steps. Lines of later steps, written by a run that was
         stopped before it saved them, are dropped: they will come again.
+      quiet: nothing is written; for all processes of a run but one.
     """
 
-    def __init__(self, workdir: pathlib.Path, start_step: int = 0):
+    def __init__(self, workdir: pathlib.Path, start_step: int = 0, quiet: bool = False):
+        self._quiet, self._events = quiet, None
+        if quiet:
+            return
         self._path = pathlib.Path(workdir) / 'metrics.jsonl'
         self._drop_after(start_step)
         self._file = self._path.open('a')
-        self._events = None
         if importlib.util.find_spec('tensorboardX') is not None:
             from tensorboardX import SummaryWriter
 
@@ -37,6 +40,8 @@ class Records:
         temporary.replace(self._path)
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
+        if self._quiet:
+            return
         self._file.write(json.dumps({'step': step, **metrics}) + '\n')
         self._file.flush()
         if self._events is not None:
@@ -44,6 +49,8 @@ class Records:
                 self._events.add_scalar(name, value, step)
 
     def close(self) -> None:
+        if self._quiet:
+            return
         self._file.close()
         if self._events is not None:
             self._events.close()
@@ -64,11 +71,16 @@ class Progress:
     """A bar that redraws itself on a terminal, plain lines in a pipe.
 
     Shows the step, the share done, metrics, steps per second and the time left.
+
+    Args:
+      quiet: nothing is shown; for all processes of a run but one.
     """
 
-    def __init__(self, total: int, stream: IO[str] | io.TextIOBase | None = None):
+    def __init__(
+        self, total: int, stream: IO[str] | io.TextIOBase | None = None, quiet: bool = False
+    ):
         self._total = total
-        self._stream = stream or sys.stderr
+        self._stream = io.StringIO() if quiet else stream or sys.stderr
         self._terminal = self._stream.isatty()
         self.begin(0)
 

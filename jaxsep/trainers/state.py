@@ -29,12 +29,17 @@ class TrainState(NamedTuple):
 
 
 def make_mesh(num_devices: int = 0) -> Mesh:
-    """The first `num_devices` devices (0: all) along one automatic axis.
+    """The first `num_devices` devices (0: all) along one automatic axis, those of a process together.
 
-    Raises ValueError where fewer exist. `Mesh` has automatic axes: the compiler
-    inserts collectives where `z @ z.T` needs rows of other devices.
+    Raises ValueError where fewer exist, or where not all are wanted of several processes. `Mesh`
+    has automatic axes: the compiler inserts collectives where `z @ z.T` needs rows of other devices.
     """
-    devices = jax.devices()
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    if jax.process_count() > 1 and num_devices not in (0, len(devices)):
+        raise ValueError(
+            f'num_devices: {jax.process_count()} processes use all of their {len(devices)} devices '
+            f'(0), got {num_devices}'
+        )
     if not 0 <= num_devices <= len(devices):
         raise ValueError(f'num_devices: expected 0 (all) to {len(devices)}, got {num_devices}')
     return Mesh(np.asarray(devices[: num_devices or len(devices)]), (AXIS,))
@@ -51,8 +56,10 @@ def by_rows(mesh: Mesh) -> NamedSharding:
 
 
 def place(batch: Batch, mesh: Mesh) -> Batch:
-    """Puts a host batch on the devices, split by rows."""
-    return jax.device_put(dict(batch), by_rows(mesh))
+    """Puts a host batch on the devices, split by rows; with several processes each gives its own."""
+    if jax.process_count() == 1:
+        return jax.device_put(dict(batch), by_rows(mesh))
+    return jax.make_array_from_process_local_data(by_rows(mesh), dict(batch))
 
 
 def create(

@@ -58,11 +58,11 @@ def compile_pmap(method: Method, optimizer, state, batch: Batch, mesh: Mesh) -> 
     The state goes in and comes out replicated, exactly as with `compile_jit`, so
     that checkpoints and everything else do not see which back end ran.
     """
-    devices = list(mesh.devices.flat)
+    devices, here = list(mesh.devices.flat), len(mesh.local_devices)
 
     def split(batch):
-        rows = len(batch['index']) // len(devices)
-        return {name: x.reshape(len(devices), rows, *x.shape[1:]) for name, x in batch.items()}
+        rows = len(batch['index']) // here
+        return {name: x.reshape(here, rows, *x.shape[1:]) for name, x in batch.items()}
 
     step = jax.pmap(
         make_step(method, optimizer, states.AXIS),
@@ -73,4 +73,4 @@ def compile_pmap(method: Method, optimizer, state, batch: Batch, mesh: Mesh) -> 
         donate_argnums=0,
     )
     compiled = step.lower(state, split(batch)).compile()
-    return lambda state, batch: compiled(state, split(batch))
+    return lambda state, batch: compiled(state, states.place(split(batch), mesh))

@@ -95,9 +95,9 @@ def test_padded_batches_have_one_size_and_hold_every_row_once_in_order(n, proces
     assert {len(part) for part in parts} == {-(-n // 4)}
     real = []
     for batches in zip(*parts, strict=True):
-        for batch, count in batches:
-            assert len(batch['index']) == 4 // process_count
-            real += batch['index'][:count].tolist()
+        assert all(len(batch['index']) == 4 // process_count for batch, _ in batches)
+        (count,) = {count for _, count in batches}
+        real += np.concatenate([batch['index'] for batch, _ in batches])[:count].tolist()
     assert real == list(range(n))
 
 
