@@ -8,7 +8,7 @@ Words are looked up in a dictionary: the right gloss is that of the query's own 
 those after layer 4 of 6. Behind the last, which was trained for mean pooling, all words of a gloss
 are so much alike that their mean does as well as the set.
 smoke and digits are digits as sets of patches. full is sets of vectors of the user's, say MS MARCO by
-ColBERTv2, in an .npz (see jaxsep/data/multivector.py), with the settings of the paper's search.
+ColBERTv2, in an .npz (see jaxsep/data/sets/multivector.py), with the settings of the paper's search.
 """
 
 from configs.defaults import get_defaults

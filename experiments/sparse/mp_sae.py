@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsep import session
-from jaxsep.data import planted_hierarchy
+from jaxsep.data.sets import planted_hierarchy
 from jaxsep.metrics.dictionaries import best_cosines
 
 CLAIM = (

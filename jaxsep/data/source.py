@@ -1,6 +1,6 @@
 """Where examples come from: named splits of rows, found by name.
 
-A data set is one file in this folder; nothing else is edited to add one:
+A data set is one file in the folder sets; nothing else is edited to add one:
 
 * `<name>.py` with `def load(*, ...) -> Source` is the data set `<name>`,
 * `<group>_sets.py`: each public function `-> Source` in it is a data set,
@@ -178,15 +178,13 @@ def check_options(
 def available() -> dict[str, tuple[str, str]]:
     """Data set name, or 'scheme:', -> module and function; read without importing any."""
     found = {}
-    for path in sorted(pathlib.Path(__file__).parent.glob('*.py')):
-        if path.stem == pathlib.Path(__file__).stem:
-            continue
+    for path in sorted((pathlib.Path(__file__).parent / 'sets').glob('*.py')):
         for node in ast.parse(path.read_text(encoding='utf-8')).body:
             if not isinstance(node, ast.FunctionDef) or node.name.startswith('_'):
                 continue
             if not isinstance(node.returns, ast.Name) or node.returns.id != 'Source':
                 continue
-            where = f'{__package__}.{path.stem}', node.name
+            where = f'{__package__}.sets.{path.stem}', node.name
             if path.stem.endswith('_sets'):
                 found[node.name] = where
             elif node.name == 'load':

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsep.data.npz import read_npz
+from jaxsep.data.sets.npz import read_npz
 
 
 class Column(NamedTuple):

@@ -5,8 +5,8 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxsep.algorithms.anchor_search import approximate_scores, item_index, rerank_recall
-from jaxsep.data.patch_scores import chamfer
-from jaxsep.data.patch_sets import patches
+from jaxsep.data.sets.patch_scores import chamfer
+from jaxsep.data.sets.patch_sets import patches
 from jaxsep.data.source import load, take_all
 from jaxsep.losses import cross_encoder
 from jaxsep.ops.chamfer import chamfer_scores

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxsep.data import patch_sets
+from jaxsep.data.sets import patch_sets
 from jaxsep.data.source import load
 
 

@@ -104,7 +104,7 @@ def test_loading_twice_gives_the_same_and_every_label_is_in_every_split(name):
 
 def test_sources_load_without_importing_jax():
     program = (
-        'import sys; from jaxsep.data.source import load; from jaxsep.data import batches, '
-        'tfds_source; load("moons"); load("glyphs", image_size=8); assert "jax" not in sys.modules'
+        'import sys; from jaxsep.data.source import load; from jaxsep.data import batches; '
+        'from jaxsep.data.sets import tfds_source; load("moons"); load("glyphs", image_size=8); assert "jax" not in sys.modules'
     )
     subprocess.run([sys.executable, '-c', program], check=True)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from jaxsep.data import adult, tables
+from jaxsep.data import tables
+from jaxsep.data.sets import adult
 from jaxsep.data.source import load, take_all
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from jaxsep.data import wordpiece
+from jaxsep.data.sets.wordnet import ARCHIVE as WORDNET
+from jaxsep.data.sets.wordnet import PARTS, read_part
 from jaxsep.data.tokenizers import tokenize as tokenize_as
-from jaxsep.data.wordnet import ARCHIVE as WORDNET
-from jaxsep.data.wordnet import PARTS, read_part
 
 PIECES = '[PAD] [UNK] [CLS] [SEP] play ##ing ##s a the , ##ed 猫 cafe'.split()
 HARD = (
