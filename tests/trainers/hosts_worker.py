@@ -1,4 +1,7 @@
-"""What each of two processes does in test_hosts.py: argv is its number, the port, the directory."""
+"""What each of two processes does in test_hosts.py.
+
+Its arguments: its number, the port, the directory, the names of runs.
+"""
 
 import pathlib
 import sys
@@ -11,12 +14,12 @@ from jaxsep import main, session
 from jaxsep.data import batches, source
 from jaxsep.trainers import hosts, state
 
-SIMCLR = 'configs/contrastive/simclr.py:smoke'
+INFO_NCE = 'configs/contrastive/contrastive_behaviour.py:smoke'
 FEW = {'num_steps': 12, 'checkpoint_every': 6, 'log_every': 3, 'report': False}
 RUNS = {
-    'jit': (SIMCLR, FEW),
-    'crossed': (SIMCLR, FEW),
-    'pmap': (SIMCLR, {**FEW, 'parallel': 'pmap', 'num_steps': 6}),
+    'jit': (INFO_NCE, FEW),
+    'crossed': (INFO_NCE, FEW),
+    'pmap': (INFO_NCE, {**FEW, 'parallel': 'pmap'}),
     'fitted': (
         'configs/separability/convergent_learning.py:smoke',
         {'num_steps': 2, 'report': True},
@@ -49,8 +52,7 @@ if __name__ == '__main__':
     number, port, directory = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
     hosts.join(f'localhost:{port}', 2, number)
     read(directory)
-    for each in RUNS:
+    for each in sys.argv[4:]:
         run(each, directory)
-    _, variables = session.reopen(directory / 'jit')['']
-    leaves = jax.tree.leaves(hosts.local(variables))
-    np.savez(directory / f'learnt{number}.npz', *leaves)
+        *_, (_, variables) = session.reopen(directory / each).values()
+        np.savez(directory / f'{each}{number}.npz', *jax.tree.leaves(hosts.local(variables)))

@@ -50,42 +50,69 @@ def losses(workdir):
     return [line['loss'] for line in lines if 'loss' in line]
 
 
-@pytest.fixture(scope='module')
-def done(tmp_path_factory):
-    """The directories of one process and of two, after all runs of hosts_worker."""
+def saved(tmp_path):
+    return sorted(
+        int(p.name) for p in (tmp_path / 'run' / 'checkpoints').glob('[0-9]*') if p.name.isdigit()
+    )
+
+
+def said(tmp_path, number):
+    return (tmp_path / f'said{number}').read_text()
+
+
+def both_ways(tmp_path_factory, *names):
+    """The directories of one process and of two after the named runs of hosts_worker."""
     one, two = tmp_path_factory.mktemp('one'), tmp_path_factory.mktemp('two')
-    for name in hosts_worker.RUNS:
+    for name in names:
         hosts_worker.run(name, one, num_devices=4)
-    # Two processes take up what one began: the run as it was after six steps.
-    shutil.copytree(one / 'crossed', two / 'crossed')
-    shutil.rmtree(two / 'crossed' / 'checkpoints' / '12')
+    if 'crossed' in names:  # two processes take up what one began: the run as it was after six steps
+        shutil.copytree(one / 'crossed', two / 'crossed')
+        shutil.rmtree(two / 'crossed' / 'checkpoints' / '12')
     worker, port = str(ROOT / 'tests' / 'trainers' / 'hosts_worker.py'), str(free_port())
-    both = two_processes(*([worker, str(i), port, str(two)] for i in range(2)), tmp_path=two)
+    both = two_processes(*([worker, str(i), port, str(two), *names] for i in range(2)), tmp_path=two)
     codes = [process.wait(timeout=300) for process in both]
-    assert codes == [0, 0], [(two / f'said{i}').read_text()[-3000:] for i in range(2)]
+    assert codes == [0, 0], [said(two, i)[-3000:] for i in range(2)]
     return one, two
 
 
-@pytest.mark.parametrize('name', ['jit', 'pmap', 'crossed'])
-def test_losses_are_those_of_one_process_with_as_many_devices(done, name):
-    one, two = (losses(workdir / name) for workdir in done)
-    assert len(one) == hosts_worker.RUNS[name][1]['num_steps'] // 3
+@pytest.fixture(scope='module')
+def done(tmp_path_factory):
+    return both_ways(tmp_path_factory, 'jit', 'crossed')
+
+
+@pytest.fixture(scope='module')
+def more(tmp_path_factory):
+    return both_ways(tmp_path_factory, 'pmap', 'fitted')
+
+
+def same_losses(workdirs, name):
+    one, two = (losses(workdir / name) for workdir in workdirs)
+    assert len(one) == 4
     np.testing.assert_allclose(two, one, rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['jit', 'crossed'])
+def test_losses_are_those_of_one_process_with_as_many_devices(done, name):
+    same_losses(done, name)
+
+
+@pytest.mark.slow
+def test_losses_under_pmap_are_those_of_one_process_with_as_many_devices(more):
+    same_losses(more, 'pmap')
 
 
 def test_each_process_reads_its_part_of_every_batch_and_nothing_is_left_out(done):
     parts = [np.load(done[1] / f'rows{i}.npz') for i in range(2)]
     n = len(source.load(name='digits').splits['train'])
     for step, rows in enumerate(zip(*(part['indices'] for part in parts), strict=True)):
-        expected = batch_indices(0, step, n, 8)
-        np.testing.assert_array_equal(np.concatenate(rows), expected)
+        np.testing.assert_array_equal(np.concatenate(rows), batch_indices(0, step, n, 8))
     for part in parts:
         np.testing.assert_array_equal(part['first'], batch_indices(0, 0, n, 8))
 
 
 def test_two_processes_go_on_from_a_checkpoint_of_one(done):
-    assert 'resuming at step 6' in (done[1] / 'said0').read_text()
-    assert 'resuming' not in (done[1] / 'said1').read_text(), 'one process speaks for all'
+    assert 'resuming at step 6' in said(done[1], 0)
+    assert 'resuming' not in said(done[1], 1), 'one process speaks for all'
 
 
 def test_one_process_goes_on_from_a_checkpoint_of_two(done, tmp_path):
@@ -100,17 +127,18 @@ def test_what_two_processes_saved_is_read_by_each_of_them_and_by_one_bit_for_bit
     two = done[1]
     _, variables = session.reopen(two / 'jit')['']
     for i in range(2):
-        with np.load(two / f'learnt{i}.npz') as theirs:
+        with np.load(two / f'jit{i}.npz') as theirs:
             for mine, name in zip(jax.tree.leaves(variables), theirs.files, strict=True):
                 np.testing.assert_array_equal(mine, theirs[name])
 
 
-def test_what_two_processes_fitted_is_what_one_fits(done):
-    one, two = (json.loads((w / 'fitted' / 'results.json').read_text()) for w in done)
+@pytest.mark.slow
+def test_what_two_processes_fitted_on_stages_is_what_one_fits(more):
+    one, two = (json.loads((w / 'fitted' / 'results.json').read_text()) for w in more)
     assert one.keys() == two.keys()
     for name in one.keys() - {'seconds'}:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-3, err_msg=name)
-    assert (done[1] / 'fitted' / 'report.html').stat().st_size > 1000
+    assert (more[1] / 'fitted' / 'report.html').stat().st_size > 1000
 
 
 HEARTBEAT = 5
@@ -133,16 +161,6 @@ def started(tmp_path):
     return both
 
 
-def saved(tmp_path):
-    return sorted(
-        int(p.name) for p in (tmp_path / 'run' / 'checkpoints').glob('[0-9]*') if p.name.isdigit()
-    )
-
-
-def said(tmp_path, number):
-    return (tmp_path / f'said{number}').read_text()
-
-
 def test_when_one_process_is_killed_the_other_ends_and_says_what_to_do(tmp_path):
     first, second = started(tmp_path)
     try:
@@ -158,6 +176,7 @@ def test_when_one_process_is_killed_the_other_ends_and_says_what_to_do(tmp_path)
             time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_sigterm_to_one_process_makes_all_save_the_same_step_and_exit_0(tmp_path):
     first, second = started(tmp_path)
     try:
