@@ -1,23 +1,15 @@
 """What augmentation costs: its share of a SimCLR step, and our warps against gathers.
 
-    python -m experiments.benchmarks.augmentation [--config configs/contrastive/simclr.py:small]
-
-Everything is compiled once and then timed in turns, so that whatever else the machine
-does hits all alike; the median time of each is what is compared.
+Everything is compiled once and then timed in turns, so that whatever else the machine does hits all
+alike.
 """
-
-import argparse
-import json
-import pathlib
-import platform
-import statistics
-import time
-from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.measuring import meters
+from experiments.measuring.rows import Measured, against
 from experiments.run import load_config
 from jaxsep import session
 from jaxsep.data import batches
@@ -26,6 +18,12 @@ from jaxsep.data.source import load
 from jaxsep.ops import warp
 from jaxsep.trainers import state as states
 from jaxsep.trainers import step as steps
+
+SIZES = {
+    'full': {'config': 'configs/contrastive/simclr.py:small', 'repeats': 12},
+    'quick': {'config': 'configs/contrastive/simclr.py:smoke', 'repeats': 1},
+}
+PACKAGES = ('jax', 'flax', 'optax')
 
 
 def gathered(image: jax.Array, matrix: jax.Array) -> jax.Array:
@@ -40,31 +38,13 @@ def gathered(image: jax.Array, matrix: jax.Array) -> jax.Array:
     return jnp.stack(layers, axis=-1)
 
 
-def timings(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
-    """Seconds to compile (with the first run) and to run each call, taken in turns."""
-    found = {}
-    for name, call in calls.items():
-        began = time.perf_counter()
-        jax.block_until_ready(call())
-        found[name] = {'first_call': time.perf_counter() - began}
-    seconds = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            began = time.perf_counter()
-            jax.block_until_ready(call())
-            seconds[name].append(time.perf_counter() - began)
-    for name, values in seconds.items():
-        found[name] |= {'smallest': min(values), 'median': statistics.median(values)}
-    return found
-
-
-def measure(spec: str, repeats: int) -> dict[str, object]:
+def measure(config: str, repeats: int) -> Measured:
     """Times the training step of a config, its augmentation alone, and one warp both ways."""
-    config = load_config(spec, {}, seed=0)
-    (stage,) = session.prepare(config, load)
+    loaded = load_config(config, {}, seed=0)
+    (stage,) = session.prepare(loaded, load)
     train = stage.source.splits['train']
-    batch = next(batches.stream(train, seed=0, batch_size=config.batch_size, num_steps=1))
-    optimizer = session.make_optimizer(config)
+    batch = next(batches.stream(train, seed=0, batch_size=loaded.batch_size, num_steps=1))
+    optimizer = session.make_optimizer(loaded)
     current = [states.create(stage.method, optimizer, 0, batch, stage.mesh)]
     step = steps.compile_jit(stage.method, optimizer, current[0], batch, stage.mesh)
 
@@ -74,7 +54,7 @@ def measure(spec: str, repeats: int) -> dict[str, object]:
 
     images = jnp.asarray(batch['image'])
     keys = jax.random.split(jax.random.key(0), len(images))
-    augment = make_augment(config.make.augment.to_dict())
+    augment = make_augment(loaded.make.augment.to_dict())
     views = jax.jit(lambda keys, images: two_views(keys, images, augment))
     rng = np.random.default_rng(0)
     floats = jnp.repeat(images, 2, axis=0) / 255.0
@@ -84,42 +64,22 @@ def measure(spec: str, repeats: int) -> dict[str, object]:
     )
     matrices = jax.vmap(lambda angle, scale: warp.affine_matrix(angle, 0.0, scale))(angles, scales)
     ours, theirs = jax.jit(jax.vmap(warp.warp_affine)), jax.jit(jax.vmap(gathered))
-    seconds = timings(
-        {
-            'step': train_step,
-            'augment': lambda: views(keys, images),
-            'warp': lambda: ours(floats, matrices),
-            'warp by gathers': lambda: theirs(floats, matrices),
-        },
+    forms = {
+        'step': train_step,
+        'augment': lambda: views(keys, images),
+        'warp': lambda: ours(floats, matrices),
+        'warp by gathers': lambda: theirs(floats, matrices),
+    }
+    times = meters.in_turn(
+        {name: lambda call=call: jax.block_until_ready(call()) for name, call in forms.items()},
         repeats,
     )
-    return {
-        'config': spec,
-        'images': list(floats.shape),
-        'seconds': seconds,
-        'share_of_step': seconds['augment']['median'] / seconds['step']['median'],
-        'gathers_over_ours': seconds['warp by gathers']['median'] / seconds['warp']['median'],
-        'versions': {'jax': jax.__version__, 'python': platform.python_version()},
-        'device': jax.devices()[0].device_kind,
-    }
-
-
-def main() -> None:
-    """Reads the flags, measures, prints and writes."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--config', default='configs/contrastive/simclr.py:small')
-    parser.add_argument('--repeats', type=int, default=20)
-    parser.add_argument('--output', type=pathlib.Path,
-                        default=pathlib.Path(__file__).with_suffix('.json'))  # fmt: skip
-    flags = parser.parse_args()
-    result = measure(flags.config, flags.repeats)
-    for name, seconds in result['seconds'].items():
-        print(f'{name:16s} ' + '  '.join(f'{k} {1e3 * v:8.2f} ms' for k, v in seconds.items()))
-    print(f'augmentation takes {100 * result["share_of_step"]:.1f} % of a step')
-    print(f'gathers take {result["gathers_over_ours"]:.1f} times as long as our warp')
-    flags.output.write_text(json.dumps(result, indent=2) + '\n')
-    print(f'written to {flags.output}')
-
-
-if __name__ == '__main__':
-    main()
+    taken = {name: {'time': each.fastest, **each.summary()} for name, each in times.items()}
+    sizes = f'{len(floats)} views of {floats.shape[1]} x {floats.shape[2]}'
+    table = against(
+        'Affine warp', sizes, ('time',),
+        {'jaxsep': taken['warp'], 'gathers (map_coordinates)': taken['warp by gathers']},
+    )  # fmt: skip
+    of_step = {'jaxsep': taken['augment'], 'the whole step': taken['step']}
+    table += against('Augmentation in a step of SimCLR', sizes, ('time',), of_step)
+    return Measured(table, {'config': config, 'times': taken})

@@ -1,4 +1,4 @@
-"""A training step of AutoInt against PyTorch: python -m experiments.benchmarks.autoint.
+"""A training step of AutoInt against PyTorch.
 
 The sizes of the README's run on Criteo: batches of 1024 rows with 39 fields, embeddings of 16
 numbers, three layers of 64 channels and 2 heads in the form of the code; 1000 values a field here.
@@ -9,29 +9,33 @@ that whatever else the machine does slows down all of them. Needs the extra [ben
 compiler for the compiled ones.
 """
 
-import argparse
 import math
-import pathlib
 
 import numpy as np
 import optax
 import torch
 from torch.nn import functional
 
-from experiments.benchmarks.steps import JaxStep, TorchStep, by_path, compare, write
+from experiments.measuring.rows import Measured
+from experiments.measuring.steps import FORMS, JaxStep, TorchStep, by_path, compare, name_of
 from jaxsep.methods.tabular.autoint import make
 
-FIELDS, VALUES, WIDTH, WIDTHS, HEADS = 39, 1000, 16, (64, 64, 64), 2
+SIZES = {
+    'full': {'rows': 1024, 'values': 1000, 'repeats': 8, 'compiled': True},
+    'quick': {'rows': 8, 'values': 5, 'repeats': 1, 'compiled': False},
+}
+PACKAGES = ('jax', 'optax', 'torch')
+FIELDS, WIDTH, WIDTHS, HEADS = 39, 16, (64, 64, 64), 2
 RATE = 1e-3
 
 
 class OfTorch(TorchStep):
     """The loss, with attention written out or PyTorch's own."""
 
-    def __init__(self, batch, weights: dict[str, np.ndarray], fused: bool, compiled: bool):
+    def __init__(self, batch, weights, values: int, fused: bool, compiled: bool):
         super().__init__(weights)
         self.ids = torch.from_numpy(batch['categories'].astype(np.int64))
-        self.ids += torch.arange(FIELDS) * VALUES
+        self.ids += torch.arange(FIELDS) * values
         self.labels = torch.from_numpy(batch['label'].astype(np.float32))
         self.optimizer = torch.optim.Adam(self.weights.values(), lr=RATE, fused=True)
         self.fused = fused
@@ -62,31 +66,19 @@ class OfTorch(TorchStep):
         return -torch.log(right + 1e-7).mean()
 
 
-def main() -> None:
-    """Prints a table and writes experiments/benchmarks/autoint.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rows', type=int, default=1024)
-    parser.add_argument('--repeats', type=int, default=15)
-    given = parser.parse_args()
+def measure(rows: int, values: int, repeats: int, compiled: bool) -> Measured:
+    """A step of jaxsep and of each form of PyTorch."""
     rng = np.random.default_rng(0)
     batch = {
-        'categories': rng.integers(0, VALUES, (given.rows, FIELDS)).astype(np.int32),
-        'label': rng.integers(0, 2, given.rows).astype(np.int32),
+        'categories': rng.integers(0, values, (rows, FIELDS)).astype(np.int32),
+        'label': rng.integers(0, 2, rows).astype(np.int32),
     }
     method = make(
-        field_sizes=(VALUES,) * FIELDS, embedding_size=WIDTH, widths=WIDTHS, num_heads=HEADS
+        field_sizes=(values,) * FIELDS, embedding_size=WIDTH, widths=WIDTHS, num_heads=HEADS
     )
     ours = JaxStep(method.init, method.loss, optax.adam(RATE), batch)
     weights, peers = by_path(ours.params), {}
-    for compiled in (False, True):
-        for fused in (False, True):
-            name = 'torch' + ', fused attention' * fused + ', compiled' * compiled
-            peers[name] = OfTorch(batch, weights, fused, compiled)
-    steps = compare(ours, peers, given.repeats, tolerance=1e-3)
-    sizes = {'rows': given.rows, 'fields': FIELDS, 'values': VALUES, 'embedding_size': WIDTH,
-             'widths': WIDTHS, 'num_heads': HEADS}  # fmt: skip
-    write(pathlib.Path(__file__).with_suffix('.json'), sizes, steps)
-
-
-if __name__ == '__main__':
-    main()
+    for form in FORMS if compiled else FORMS[:2]:
+        peers[name_of(form)] = OfTorch(batch, weights, values, *form)
+    sizes = f'{rows:,} rows of {FIELDS} fields'
+    return compare('AutoInt, training step', sizes, ours, peers, repeats, tolerance=1e-3)

@@ -1,27 +1,29 @@
-"""COCO's average precision against pycocotools: python -m experiments.benchmarks.coco_ap.
+"""COCO's average precision against pycocotools.
 
 Detections are moved and rescored copies of random objects, and as many random boxes. Both sides start
 from the same arrays and end with precision and recall in every cell; before anything is timed, all
-cells must be equal to 1e-12. 'pycocotools' reads its own tables (objects in COCO's form, made before
-the clock starts), 'pycocotools, evaluation' is without that reading: evaluate and accumulate
-only. Evaluations are done in turn, one of each. Needs pycocotools.
+cells must be equal to 1e-12. pycocotools reads its own tables (objects in COCO's form, made before
+the clock starts); without that reading it is evaluate and accumulate only. Evaluations are done in
+turn, one of each.
 """
 
-import argparse
 import contextlib
-import importlib.metadata
 import io
-import json
-import os
-import pathlib
-import statistics
 import time
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from experiments.measuring import meters
+from experiments.measuring.rows import Measured, against
 from jaxsep.metrics.coco_ap import Found, Truth, coco_ap
+
+SIZES = {
+    'full': {'images': 500, 'objects': 8, 'detected': 100, 'classes': 20, 'repeats': 3},
+    'quick': {'images': 4, 'objects': 2, 'detected': 6, 'classes': 2, 'repeats': 1},
+}
+PACKAGES = ('numpy', 'pycocotools')
 
 
 def boxes(rng, count: int, side: float = 640.0) -> np.ndarray:
@@ -86,47 +88,24 @@ class OfPycocotools:
         return evaluation.eval['precision'], evaluation.eval['recall'], seconds
 
 
-def main() -> None:
-    """Prints a table and writes experiments/benchmarks/coco_ap.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--images', type=int, default=500)
-    parser.add_argument('--objects', type=int, default=8, help='of an image')
-    parser.add_argument('--detections', type=int, default=100, help='of an image')
-    parser.add_argument('--classes', type=int, default=20)
-    parser.add_argument('--repeats', type=int, default=3)
-    given = parser.parse_args()
-    truth, found = detections(given.images, given.objects, given.detections, given.classes)
-    peer = OfPycocotools(truth, found, given.classes)
-    ours, theirs = coco_ap(truth, found, given.classes), peer.run()
+def measure(images: int, objects: int, detected: int, classes: int, repeats: int) -> Measured:
+    """Evaluations in turn; `objects` and `detected` are those of an image."""
+    truth, found = detections(images, objects, detected, classes)
+    peer, alone = OfPycocotools(truth, found, classes), []
+    ours, theirs = coco_ap(truth, found, classes), peer.run()
     differences = [float(np.abs(a - b).max()) for a, b in zip(ours, theirs[:2], strict=True)]
     if max(differences) > 1e-12:
         raise ValueError(f'precision and recall differ by {differences}')
-    seconds = {'jaxsep': [], 'pycocotools': [], 'pycocotools, evaluation': []}
-    for _ in range(given.repeats):
-        began = time.perf_counter()
-        coco_ap(truth, found, given.classes)
-        seconds['jaxsep'].append(time.perf_counter() - began)
-        began = time.perf_counter()
-        *_, alone = peer.run()
-        seconds['pycocotools'].append(time.perf_counter() - began)
-        seconds['pycocotools, evaluation'].append(alone)
-    measured = {}
-    for name, values in seconds.items():
-        measured[name] = {
-            'seconds': min(values),
-            'median_seconds': statistics.median(values),
-            'times_jaxsep': min(values) / min(seconds['jaxsep']),
-        }
-        print(f'{name:<26} {min(values):7.2f} s ({measured[name]["times_jaxsep"]:.2f} x)')
-    sizes = {k: getattr(given, k) for k in ('images', 'objects', 'detections', 'classes')}
-    versions = {name: importlib.metadata.version(name) for name in ('numpy', 'pycocotools')}
-    content = {
-        **sizes, 'cpus': os.cpu_count(), 'ap': ours.summary()['AP'], 'difference': max(differences),
-        'evaluations': measured, 'versions': versions,
-    }  # fmt: skip
-    path = pathlib.Path(__file__).with_suffix('.json')
-    path.write_text(json.dumps(content, indent=2) + '\n')
-
-
-if __name__ == '__main__':
-    main()
+    times = meters.in_turn(
+        {
+            'jaxsep': lambda: coco_ap(truth, found, classes),
+            'pycocotools': lambda: alone.append(peer.run()[2]),
+        },
+        repeats,
+    )
+    taken = {name: {'time': each.fastest, **each.summary()} for name, each in times.items()}
+    taken['pycocotools without reading its tables'] = {'time': min(alone)}
+    sizes = f'{images} images with {objects} objects and {detected} detections, {classes} classes'
+    table = against("COCO's average precision", sizes, ('time',), taken)
+    details = {'ap': ours.summary()['AP'], 'difference': max(differences), 'evaluations': taken}
+    return Measured(table, details)

@@ -1,55 +1,53 @@
 """A training step of two convolutional networks against PyTorch.
 
-    python -m experiments.benchmarks.convolution
-
-128 images of 32 x 32 x 3, 10 classes. 'vgg': 3 x 3 convolutions of 32, 32, 64, 64, 128, 128 channels with
-ReLU, halved by a max-pool after every second one; 'mobile': 3 x 3 with 32 channels, then five times a
+128 images of 32 x 32 x 3, 10 classes. 'VGG': 3 x 3 convolutions of 32, 32, 64, 64, 128, 128 channels with
+ReLU, halved by a max-pool after every second one; 'depthwise': 3 x 3 with 32 channels, then five times a
 depthwise 3 x 3 and a 1 x 1 convolution to 64, 64, 128, 128, 128 channels, ReLU after each, strides 2 at the
 second and fourth. A step is the cross-entropy, its gradient in all weights, and SGD. The same step
-is taken with XLA's own convolution and max-pool, with those of `jaxsep.ops`, and with PyTorch in both of
+is taken with those of `jaxsep.ops`, with XLA's own convolution and max-pool, and with PyTorch in both of
 its memory layouts, from the same weights, in turn; before anything is timed, losses and gradients must agree.
-Needs the extra [bench].
 """
-
-import argparse
-import importlib.metadata
-import json
-import os
-import pathlib
-import statistics
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import torch
 from torch.nn import functional
 
+from experiments.measuring.rows import Measured
+from experiments.measuring.steps import JaxStep, TorchStep, compare
 from jaxsep.ops.convolution import convolution
 from jaxsep.ops.max_pool import max_pool
 
-IMAGES, SIZE, CLASSES, RATE = 128, 32, 10, 0.01
+SIZES = {
+    'full': {'images': 128, 'size': 32, 'divide': 1, 'repeats': 5},
+    'quick': {'images': 2, 'size': 8, 'divide': 8, 'repeats': 1},
+}
+PACKAGES = ('jax', 'numpy', 'torch')
+CLASSES, RATE = 10, 0.01
 VGG = ((3, 1, 32), (3, 1, 32), 'pool', (3, 1, 64), (3, 1, 64), 'pool', (3, 1, 128), (3, 1, 128))
 MOBILE = ((3, 1, 32), *(
     layer for stride, width in ((1, 64), (2, 64), (1, 128), (2, 128), (1, 128))
     for layer in ((3, stride, 'depthwise'), (1, 1, width))
 ))  # fmt: skip
-NETWORKS = {'vgg': VGG, 'mobile': MOBILE}
+NETWORKS = {'VGG': VGG, 'depthwise': MOBILE}
 
 
-def make_weights(layers, rng) -> list[np.ndarray]:
-    """Kernels [i, j, c / groups, k] with He's variance, and the last matrix."""
-    kernels, channels = [], 3
+def make_weights(layers, rng) -> dict[str, np.ndarray]:
+    """Kernels [i, j, c / groups, k] with He's variance, 'layer_0' and on, and the 'last' matrix."""
+    kernels, channels = {}, 3
     for layer in layers:
         if layer == 'pool':
             continue
         size, _, width = layer
         inputs, width = (1, channels) if width == 'depthwise' else (channels, width)
         scale = np.sqrt(2 / (size * size * inputs))
-        kernels.append(scale * rng.normal(size=(size, size, inputs, width)))
+        kernel = scale * rng.normal(size=(size, size, inputs, width))
+        kernels[f'layer_{len(kernels)}'] = kernel
         channels = width
-    kernels.append(rng.normal(size=(channels, CLASSES)) / np.sqrt(channels))
-    return [w.astype(np.float32) for w in kernels]
+    kernels['last'] = rng.normal(size=(channels, CLASSES)) / np.sqrt(channels)
+    return {name: w.astype(np.float32) for name, w in kernels.items()}
 
 
 def native(x, kernel, strides, padding, feature_group_count):
@@ -65,160 +63,92 @@ def halve(x):
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), 'VALID')
 
 
-class OfJax:
-    """A jitted step with XLA's or jaxsep's convolution and max-pool."""
+def of_jax(layers, weights, batch, convolve, halve) -> JaxStep:
+    """A step with XLA's or jaxsep's convolution and max-pool."""
 
-    def __init__(self, layers, weights, images, labels, convolve, halve):
-        self.weights = [jnp.asarray(w) for w in weights]
-        self.data = jnp.asarray(images), jnp.asarray(labels)
+    def init(key, batch):
+        del key, batch
+        return {name: jnp.asarray(w) for name, w in weights.items()}, {}
 
-        def loss(weights, images, labels):
-            x, left = images, iter(weights)
-            for layer in layers:
-                if layer == 'pool':
-                    x = halve(x)
-                    continue
-                size, stride, width = layer
-                groups = x.shape[-1] if width == 'depthwise' else 1
-                sides = ((size // 2, size // 2),) * 2
-                x = jax.nn.relu(
-                    convolve(x, next(left), (stride, stride), sides, feature_group_count=groups)
-                )
-            logits = jnp.mean(x, (1, 2)) @ next(left)
-            of_label = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1)
-            return -jnp.mean(of_label)
+    def loss(params, extra, batch, key):
+        del key
+        x, number = batch['image'], 0
+        for layer in layers:
+            if layer == 'pool':
+                x = halve(x)
+                continue
+            size, stride, width = layer
+            groups = x.shape[-1] if width == 'depthwise' else 1
+            sides, kernel = ((size // 2, size // 2),) * 2, params[f'layer_{number}']
+            x = jax.nn.relu(
+                convolve(x, kernel, (stride, stride), sides, feature_group_count=groups)
+            )
+            number += 1
+        logits = jnp.mean(x, (1, 2)) @ params['last']
+        of_label = jnp.take_along_axis(jax.nn.log_softmax(logits), batch['label'][:, None], axis=1)
+        return -jnp.mean(of_label), (extra, {})
 
-        self.gradients = jax.jit(jax.value_and_grad(loss))
-
-        def step(weights, images, labels):
-            value, grads = jax.value_and_grad(loss)(weights, images, labels)
-            return [w - RATE * g for w, g in zip(weights, grads, strict=True)], value
-
-        self.compiled = jax.jit(step, donate_argnums=0)
-
-    def value_and_gradients(self):
-        """The loss and the gradients of all weights."""
-        value, grads = self.gradients(self.weights, *self.data)
-        return float(value), [np.array(g) for g in grads]
-
-    def step(self) -> float:
-        """One step; the loss before it."""
-        self.weights, value = self.compiled(self.weights, *self.data)
-        jax.block_until_ready(self.weights)
-        return float(value)
+    return JaxStep(init, loss, optax.sgd(RATE), batch)
 
 
-class OfTorch:
+class OfTorch(TorchStep):
     """The same in PyTorch, with channels first or last in memory."""
 
-    def __init__(self, layers, weights, images, labels, memory_format):
+    def __init__(self, layers, weights, batch, memory_format):
+        super().__init__(weights)
         put = {'memory_format': memory_format}
-        self.weights = [
-            torch.from_numpy(w.transpose(3, 2, 0, 1).copy() if w.ndim == 4 else w.copy())
-            for w in weights
-        ]
-        self.weights = [
-            (w.contiguous(**put) if w.ndim == 4 else w).requires_grad_() for w in self.weights
-        ]
-        self.images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).contiguous(**put)
-        self.labels = torch.from_numpy(labels.astype(np.int64))
+        self.weights = {
+            name: (w.detach().contiguous(**put) if w.ndim == 4 else w.detach()).requires_grad_()
+            for name, w in self.weights.items()
+        }
+        self.images = torch.from_numpy(batch['image'].transpose(0, 3, 1, 2).copy())
+        self.images = self.images.contiguous(**put)
+        self.labels = torch.from_numpy(batch['label'].astype(np.int64))
         self.layers = layers
+        self.optimizer = torch.optim.SGD(self.weights.values(), lr=RATE, fused=True)
+
+    def to_torch(self, path: str, array: np.ndarray) -> np.ndarray:
+        """Kernels have their outputs first."""
+        del path
+        return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
 
     def loss(self) -> torch.Tensor:
         """The mean cross-entropy."""
-        x, left = self.images, iter(self.weights)
+        x, number = self.images, 0
         for layer in self.layers:
             if layer == 'pool':
                 x = functional.max_pool2d(x, 2)
                 continue
             size, stride, width = layer
             groups = x.shape[1] if width == 'depthwise' else 1
-            x = functional.conv2d(x, next(left), stride=stride, padding=size // 2, groups=groups)
-            x = torch.relu(x)
-        return functional.cross_entropy(x.mean((2, 3)) @ next(left), self.labels)
-
-    def value_and_gradients(self):
-        """As `OfJax.value_and_gradients`."""
-        value = self.loss()
-        grads = [g.numpy() for g in torch.autograd.grad(value, self.weights)]
-        return value.item(), [g.transpose(2, 3, 1, 0) if g.ndim == 4 else g for g in grads]
-
-    def step(self) -> float:
-        """One step; the loss before it."""
-        value = self.loss()
-        grads = torch.autograd.grad(value, self.weights)
-        with torch.no_grad():
-            for w, g in zip(self.weights, grads, strict=True):
-                w -= RATE * g
-        return value.item()
+            kernel = self.weights[f'layer_{number}']
+            x = functional.conv2d(x, kernel, stride=stride, padding=size // 2, groups=groups)
+            x, number = torch.relu(x), number + 1
+        return functional.cross_entropy(x.mean((2, 3)) @ self.weights['last'], self.labels)
 
 
-def agree(name, found, expected) -> float:
-    """The largest difference of a gradient over its array's largest entry; above 1e-3 raises."""
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, err_msg=name)
-    differences = [
-        np.abs(a - b).max() / np.abs(b).max() for a, b in zip(found[1], expected[1], strict=True)
-    ]
-    if max(differences) > 1e-3:
-        raise ValueError(f'{name}: gradients differ by {max(differences):.1e} of the largest entry')
-    return float(max(differences))
-
-
-def measure(layers, repeats: int) -> dict[str, dict[str, float]]:
-    """Fastest and median seconds of a step, and both as multiples of jaxsep's."""
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(IMAGES, SIZE, SIZE, 3)).astype(np.float32)
-    data = layers, make_weights(layers, rng), images, rng.integers(CLASSES, size=IMAGES)
-    steps = {
-        'jaxsep': OfJax(*data, convolution, max_pool),
-        'XLA': OfJax(*data, native, halve),
-        'torch': OfTorch(*data, torch.contiguous_format),
-        'torch, channels last': OfTorch(*data, torch.channels_last),
-    }
-    expected = steps['torch'].value_and_gradients()
-    differences = {n: agree(n, s.value_and_gradients(), expected) for n, s in steps.items()}
-    seconds = {name: [] for name in steps}
-    for repeat in range(repeats + 1):
-        for name, each in steps.items():
-            began = time.perf_counter()
-            each.step()
-            if repeat:  # the first compiles
-                seconds[name].append(time.perf_counter() - began)
-    return {
-        name: {
-            'seconds': min(times),
-            'median_seconds': statistics.median(times),
-            'times_jaxsep': min(times) / min(seconds['jaxsep']),
-            'median_times_jaxsep': statistics.median(times) / statistics.median(seconds['jaxsep']),
-            'gradient_difference': differences[name],
-        }
-        for name, times in seconds.items()
-    }
-
-
-def main() -> None:
-    """Prints a table and writes experiments/benchmarks/convolution.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--repeats', type=int, default=10)
-    given = parser.parse_args()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    found = {}
+def measure(images: int, size: int, divide: int, repeats: int) -> Measured:
+    """Both networks, with their channels divided by `divide`."""
+    table, details = [], {}
     for name, layers in NETWORKS.items():
-        found[name] = measure(layers, given.repeats)
-        for step, row in found[name].items():
-            fastest, median = 1e3 * row['seconds'], 1e3 * row['median_seconds']
-            times = row['times_jaxsep']
-            print(
-                f'{name:7} {step:22} {fastest:6.0f} ms, median {median:6.0f}; {times:.2f}',
-                flush=True,
-            )
-    measured = {
-        'images': IMAGES, 'size': SIZE, 'cpus': len(os.sched_getaffinity(0)), 'networks': found,
-        'versions': {p: importlib.metadata.version(p) for p in ('jax', 'jaxlib', 'numpy', 'torch')},
-    }  # fmt: skip
-    path = pathlib.Path(__file__).with_suffix('.json')
-    path.write_text(json.dumps(measured, indent=2) + '\n')
-
-
-if __name__ == '__main__':
-    main()
+        rng = np.random.default_rng(0)
+        layers = [
+            layer if isinstance(layer[-1], str) else (*layer[:2], layer[2] // divide)
+            for layer in layers
+        ]
+        batch = {
+            'image': rng.normal(size=(images, size, size, 3)).astype(np.float32),
+            'label': rng.integers(CLASSES, size=images).astype(np.int32),
+        }
+        weights = make_weights(layers, rng)
+        peers = {
+            "XLA's own convolution": of_jax(layers, weights, batch, native, halve),
+            'PyTorch': OfTorch(layers, weights, batch, torch.contiguous_format),
+            'PyTorch, channels last': OfTorch(layers, weights, batch, torch.channels_last),
+        }
+        ours = of_jax(layers, weights, batch, convolution, max_pool)
+        what, sizes = f'{name} network, training step', f'{images} images of {size} x {size}'
+        found = compare(what, sizes, ours, peers, repeats, tolerance=1e-3)
+        table += found.rows
+        details |= found.details
+    return Measured(table, details)

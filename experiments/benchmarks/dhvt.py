@@ -1,4 +1,4 @@
-"""A training step of DHVT against PyTorch: python -m experiments.benchmarks.dhvt.
+"""A training step of DHVT against PyTorch.
 
 The widths of DHVT-T on CIFAR (192 channels, 4 heads, patches of 4, images of 32 x 32), fewer blocks and
 rows so that a step takes a second on a laptop's core. A step is cross-entropy, its gradient in all
@@ -8,19 +8,23 @@ and gradients must agree. Steps are taken in turn, one of each, so that whatever
 slows down all of them. Needs the extra [bench], and a C++ compiler for the compiled ones.
 """
 
-import argparse
 import math
-import pathlib
 
 import numpy as np
 import optax
 import torch
 from torch.nn import functional
 
-from experiments.benchmarks.steps import JaxStep, TorchStep, by_path, compare, write
+from experiments.measuring.rows import Measured
+from experiments.measuring.steps import FORMS, JaxStep, TorchStep, by_path, compare, name_of
 from jaxsep.methods.recognition.dhvt import make
 
-WIDTH, HEADS, EXPANSION, PATCH, SIZE, CLASSES = 192, 4, 4, 4, 32, 100
+SIZES = {
+    'full': {'rows': 32, 'depth': 4, 'width': 192, 'repeats': 6, 'compiled': True},
+    'quick': {'rows': 2, 'depth': 1, 'width': 16, 'repeats': 1, 'compiled': False},
+}
+PACKAGES = ('jax', 'optax', 'torch')
+HEADS, EXPANSION, PATCH, SIZE, CLASSES = 4, 4, 4, 32, 100
 RATE, DECAY = 1e-3, 0.05
 
 
@@ -127,25 +131,16 @@ class OfTorch(TorchStep):
         return functional.cross_entropy(logits, self.labels)
 
 
-def main() -> None:
-    """Prints a table and writes experiments/benchmarks/dhvt.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rows', type=int, default=32)
-    parser.add_argument('--depth', type=int, default=4)
-    parser.add_argument('--repeats', type=int, default=15)
-    parser.add_argument('--eager-only', action='store_true', help='without torch.compile')
-    parser.add_argument(
-        '--output', type=pathlib.Path, default=pathlib.Path(__file__).with_suffix('.json')
-    )
-    given = parser.parse_args()
+def measure(rows: int, depth: int, width: int, repeats: int, compiled: bool) -> Measured:
+    """A step of jaxsep and of each form of PyTorch."""
     rng = np.random.default_rng(0)
     batch = {
-        'image': rng.integers(0, 256, (given.rows, SIZE, SIZE, 3)).astype(np.uint8),
-        'label': rng.integers(0, CLASSES, given.rows).astype(np.int32),
+        'image': rng.integers(0, 256, (rows, SIZE, SIZE, 3)).astype(np.uint8),
+        'label': rng.integers(0, CLASSES, rows).astype(np.int32),
     }
     method = make(
-        width=WIDTH,
-        depth=given.depth,
+        width=width,
+        depth=depth,
         num_heads=HEADS,
         expansion=EXPANSION,
         patch_size=PATCH,
@@ -154,15 +149,7 @@ def main() -> None:
     )
     ours = JaxStep(method.init, method.loss, optax.adamw(RATE, weight_decay=DECAY), batch)
     weights, peers = by_path(ours.params), {}
-    for compiled in (False,) if given.eager_only else (False, True):
-        for fused in (False, True):
-            name = 'torch' + ', fused attention' * fused + ', compiled' * compiled
-            peers[name] = OfTorch(batch, weights, given.depth, fused, compiled)
-    steps = compare(ours, peers, given.repeats)
-    sizes = {'rows': given.rows, 'depth': given.depth, 'width': WIDTH, 'num_heads': HEADS,
-             'patch_size': PATCH, 'image_size': SIZE}  # fmt: skip
-    write(given.output, sizes, steps)
-
-
-if __name__ == '__main__':
-    main()
+    for form in FORMS if compiled else FORMS[:2]:
+        peers[name_of(form)] = OfTorch(batch, weights, depth, *form)
+    sizes = f'{rows} images of {SIZE} x {SIZE}, {depth} blocks of width {width}'
+    return compare('DHVT, training step', sizes, ours, peers, repeats)

@@ -1,28 +1,30 @@
-"""PS and PM, with their radii, frame by frame: python -m experiments.benchmarks.mapss [--seconds 1.5].
+"""PS and PM of MAPSS, with their radii, frame by frame.
 
 Two synthetic voices with a tenth of the other one, raw frames of 20 ms, all distortions but pitch shift
 and vibrato. All peers get the same points. jaxsep scores all frames in one call, in float64 and in
 float32. If the environment variable MAPSS_CHECKOUT names a checkout of
 https://github.com/Amir-Ivry/MAPSS-measures, its functions are called as its engine does, which is
 float32 in PyTorch; and always a plain loop over frames in numpy, in the coordinates themselves. Every
-peer runs in a process of its own, one after the other; compilation is not counted. The front-end, banks
-of distortions included, is timed for itself.
+peer runs in a process of its own; compilation is not counted. The front-end, banks of distortions
+included, is timed for itself.
 """
 
-import argparse
-import importlib.metadata
 import itertools
-import json
 import os
-import pathlib
-import subprocess
 import sys
-import time
 
 import numpy as np
 import scipy.signal
 import scipy.special
 
+from experiments.measuring import meters, processes
+from experiments.measuring.rows import Measured, against
+
+SIZES = {
+    'full': {'seconds': 1.5, 'repeats': 2},
+    'quick': {'seconds': 0.4, 'repeats': 1},
+}
+PACKAGES = ('jax', 'numpy', 'torch')
 CHECKOUT = 'MAPSS_CHECKOUT'
 RATE = 16_000
 DELTA = 0.05
@@ -47,9 +49,10 @@ def points_and_seconds(seconds: float):
     from jaxsep.algorithms.mapss import points_of
 
     references = voices(seconds)
-    began = time.perf_counter()
-    points = points_of(references, references + 0.1 * references[::-1])
-    return points, time.perf_counter() - began
+    taken, _, points = meters.once(
+        lambda: points_of(references, references + 0.1 * references[::-1])
+    )
+    return points, taken
 
 
 def clouds(points):
@@ -74,6 +77,8 @@ def jaxsep_scores(points, float64=True):
 
 def original_scores(points):
     """The functions of the checkout, frame by frame as its engine calls them."""
+    if CHECKOUT not in os.environ:
+        raise processes.NotHere(f'not measured without a checkout named by {CHECKOUT}')
     sys.path.insert(0, os.environ[CHECKOUT])
     import metrics
 
@@ -224,74 +229,38 @@ def worst(k, theta, a, box):
 
 PEERS = {
     'jaxsep': jaxsep_scores,
-    'jaxsep, float32': lambda points: jaxsep_scores(points, float64=False),
-    'original': original_scores,
+    'jaxsep in float32': lambda points: jaxsep_scores(points, float64=False),
+    'the original in float32': original_scores,
     'numpy, loop over frames': numpy_scores,
 }
 
 
-def measure(peer: str, seconds: float, repeats: int) -> dict:
-    """Milliseconds a frame of one peer, fastest of several runs, and its scores."""
+def measure_peer(peer: str, seconds: float, repeats: int) -> dict:
+    """Times of one peer, and its scores."""
     points, front_end = points_and_seconds(seconds)
-    frames = int(points.active.any(axis=1).sum())
-    times = []
-    for _ in range(repeats + 1):  # the first run compiles, or warms up
-        began = time.perf_counter()
-        scores = PEERS[peer](points)
-        times.append(time.perf_counter() - began)
+    out = []
+
+    def score():
+        out[:] = [PEERS[peer](points)]
+
+    times = meters.in_turn({'': score}, repeats)['']
     return {
-        'frames': frames,
+        'time': times.fastest,
+        'frames': int(points.active.any(axis=1).sum()),
         'front_end_seconds': front_end,
-        'first_seconds': times[0],
-        'milliseconds_a_frame': 1e3 * min(times[1:]) / frames,
-        'scores': scores.tolist(),
+        'scores': out[0].tolist(),
+        'threads': meters.threads(),
+        **times.summary(),
     }
 
 
-def in_its_own_process(*arguments) -> dict:
-    """What this program prints with these arguments, in a fresh interpreter."""
-    command = [sys.executable, '-m', 'experiments.benchmarks.mapss', *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def main() -> None:
-    """Prints and writes experiments/benchmarks/mapss.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--seconds', type=float, default=1.5)
-    parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument(
-        '--out', type=pathlib.Path, default=pathlib.Path(__file__).with_suffix('.json')
-    )
-    parser.add_argument('--peer', choices=list(PEERS), help='this one, in this process')
-    given = parser.parse_args()
-    if given.peer:
-        print(json.dumps(measure(given.peer, given.seconds, given.repeats)))
-        return
-    found = {}
-    for peer in PEERS:
-        if peer == 'original' and CHECKOUT not in os.environ:
-            continue
-        sizes = '--seconds', given.seconds, '--repeats', given.repeats
-        found[peer] = in_its_own_process('--peer', peer, *sizes)
-        print(peer, found[peer]['milliseconds_a_frame'], flush=True)
+def measure(seconds: float, repeats: int) -> Measured:
+    """All peers, and how far their scores are from those of jaxsep in float64."""
+    found = processes.of_each(measure_peer, PEERS, seconds, repeats)
     expected = np.array(found['jaxsep']['scores'])
-    ours = found['jaxsep']['milliseconds_a_frame']
     for each in found.values():
-        each['times_jaxsep'] = each['milliseconds_a_frame'] / ours
-        apart = np.abs(np.array(each.pop('scores')) - expected).max(axis=(1, 2))
-        each['largest_difference'] = dict(zip(SCORES, apart.tolist(), strict=True))
-    packages = ('jax', 'numpy', *(['torch'] if 'original' in found else []))
-    result = {
-        'seconds': given.seconds,
-        'cpus': len(os.sched_getaffinity(0)),
-        'peers': found,
-        'versions': {name: importlib.metadata.version(name) for name in packages},
-    }
-    text = json.dumps(result, indent=2)
-    print(text)
-    given.out.write_text(text + '\n')
-
-
-if __name__ == '__main__':
-    main()
+        if 'scores' in each:
+            apart = np.abs(np.array(each.pop('scores')) - expected).max(axis=(1, 2))
+            each['largest_difference'] = dict(zip(SCORES, apart.tolist(), strict=True))
+    what, sizes = 'MAPSS, scores in float64', f'{found["jaxsep"]["frames"]} frames of two voices'
+    return Measured(against(what, sizes, ('time',), found), found)

@@ -1,46 +1,45 @@
-"""Matching pursuit against PyTorch: python -m experiments.benchmarks.mp_sae [--rows 1024 4096].
+"""Matching pursuit against PyTorch.
 
 Sixteen steps of a pursuit of n rows of 384 numbers in 3840 atoms, float32: the encoder alone, and
-value and gradient of the reconstruction error in the atoms. jaxsep with correlations followed
-through the inner products of the atoms ('gram'), computed at each step ('direct'), and
-chosen automatically; PyTorch as the library of one of the authors does it (a one-hot matrix
-per step), and written with gathered atoms. All get the same rows and atoms and must find the same
-codes. Each runs in a process of its own, so that the peak of its memory can be told; that of the
-imported interpreter is subtracted. Needs the extra [bench].
+value and gradient of the reconstruction error in the atoms. jaxsep chooses how correlations are
+followed, or is told: through the inner products of the atoms ('gram'), or computed at each step
+('direct'); PyTorch as the library of one of the authors does it (a one-hot matrix per step), and
+written with gathered atoms. All get the same rows and atoms and must find the same codes. Each runs in
+a process of its own.
 """
 
-import argparse
-import importlib.metadata
-import json
-import os
 import pathlib
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 
 import numpy as np
 
-WIDTH, ATOMS, STEPS = 384, 3840, 16
+from experiments.measuring import meters, processes
+from experiments.measuring.rows import Measured, against
+
+SIZES = {
+    'full': {'rows': [1024, 4096], 'atoms': 3840, 'repeats': 2},
+    'quick': {'rows': [32], 'atoms': 64, 'repeats': 1},
+}
+PACKAGES = ('jax', 'torch')
+WIDTH, STEPS = 384, 16
 
 
-def rows_and_atoms(rows: int) -> tuple[np.ndarray, np.ndarray]:
+def rows_and_atoms(rows: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows [rows, width] that are sparse in the atoms [atoms, width], with noise."""
     rng = np.random.default_rng(0)
-    atoms = rng.standard_normal((ATOMS, WIDTH), np.float32)
+    atoms = rng.standard_normal((count, WIDTH), np.float32)
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     x = 0.2 * rng.standard_normal((rows, WIDTH), np.float32)
     for _ in range(STEPS):
         x += (
             rng.uniform(0.5, 2, (rows, 1)).astype(np.float32)
-            * atoms[rng.integers(ATOMS, size=rows)]
+            * atoms[rng.integers(count, size=rows)]
         )
     return x, atoms
 
 
 def of_jaxsep(form: str, learn: bool):
-    """(x, atoms) -> (codes or gradient, error), and how to hand arrays over."""
+    """(x, atoms) -> function that computes (codes or gradient, error)."""
     import jax
     import jax.numpy as jnp
 
@@ -57,8 +56,12 @@ def of_jaxsep(form: str, learn: bool):
         value, gradient = jax.value_and_grad(error)(atoms, x)
         return gradient, value
 
-    both = jax.jit(gradient if learn else encode)
-    return lambda *given: jax.block_until_ready(both(*given)), jnp.asarray
+    def prepare(*given):
+        given = [jnp.asarray(each) for each in given]
+        both = jax.jit(gradient if learn else encode).lower(*given).compile()
+        return lambda: jax.block_until_ready(both(*given))
+
+    return prepare
 
 
 def of_torch(step, learn: bool):
@@ -80,7 +83,11 @@ def of_torch(step, learn: bool):
         value.backward()
         return atoms.grad, value.detach()
 
-    return run, torch.from_numpy
+    def prepare(*given):
+        given = [torch.from_numpy(each) for each in given]
+        return lambda: run(*given)
+
+    return prepare
 
 
 def with_one_hot(torch, residual, codes, atoms):
@@ -106,78 +113,34 @@ PEERS = {
 }
 
 
-def peak() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def measure_peer(peer: str, rows: int, atoms: int, learn: bool, repeats: int, folder: str) -> dict:
+    """Times and memory of one peer, and how far its codes are from those of the first."""
+    prepare = PEERS[peer](learn)
+    prepare(*rows_and_atoms(32, 64))()
+    both = prepare(*rows_and_atoms(rows, atoms))
+    times, memory, (found, error) = meters.timed_with_memory(both, repeats)
+    result = {'time': times.fastest, 'memory': memory, 'error': float(error)}
+    if not learn:
+        path, found = pathlib.Path(folder) / 'codes.npy', np.asarray(found)
+        if not path.exists():
+            np.save(path, found)
+        expected = np.load(path)
+        result['largest_difference'] = float(np.abs(found - expected).max())
+        other = np.any((found != 0) != (expected != 0), axis=1)
+        result['rows_with_other_atoms'] = float(np.mean(other))
+    return result | times.summary() | {'threads': meters.threads()}
 
 
-def measure(peer: str, rows: int, learn: bool, repeats: int, path: str) -> dict:
-    """Seconds of one run (the fastest), peak memory above the imports; the result into a file."""
-    both, hand_over = PEERS[peer](learn)
-    both(*(hand_over(a[:32]) for a in rows_and_atoms(32)))
-    given, before = [hand_over(a) for a in rows_and_atoms(rows)], peak()
-    both(*given)
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        found, value = both(*given)
-        seconds.append(time.perf_counter() - began)
-    np.save(path, np.asarray(found))
-    return {'seconds': min(seconds), 'peak_bytes': peak() - before, 'error': float(value)}
-
-
-def in_its_own_process(peer: str, rows: int, learn: bool, repeats: int, path: str) -> dict:
-    """`measure` in a fresh interpreter."""
-    arguments = ['--peer', peer, '--rows', str(rows), '--repeats', str(repeats), '--path', path]
-    command = [sys.executable, '-m', 'experiments.benchmarks.mp_sae', *arguments]
-    command += ['--learn'] * learn
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def difference(path: str, other: str) -> dict:
-    """How far two results are apart, and the share of rows that chose other atoms."""
-    a, b = np.load(path), np.load(other)
-    return {
-        'largest_difference': float(np.abs(a - b).max()),
-        'rows_with_other_atoms': float(np.mean(np.any((a != 0) != (b != 0), axis=1))),
-    }
-
-
-def main() -> None:
-    """Prints a table and writes experiments/benchmarks/mp_sae.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rows', type=int, nargs='+', default=[1024, 4096])
-    parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument('--peer', choices=list(PEERS), help='measure this one, in this process')
-    parser.add_argument('--learn', action='store_true')
-    parser.add_argument('--path', default='')
-    given = parser.parse_args()
-    if given.peer:
-        found = measure(given.peer, given.rows[0], given.learn, given.repeats, given.path)
-        print(json.dumps(found))
-        return
-    results = {}
-    for rows in given.rows:
+def measure(rows: list[int], atoms: int, repeats: int) -> Measured:
+    """All peers at all numbers of rows, without and with the gradient."""
+    table, details = [], {}
+    for count in rows:
         for learn in (False, True):
             task = 'value and gradient' if learn else 'codes'
-            found = results.setdefault(str(rows), {})[task] = {}
             with tempfile.TemporaryDirectory() as folder:
-                for number, peer in enumerate(PEERS):
-                    path = os.path.join(folder, f'{number}.npy')
-                    found[peer] = in_its_own_process(peer, rows, learn, given.repeats, path)
-                    if not learn:
-                        found[peer] |= difference(path, os.path.join(folder, '0.npy'))
-                    ratio = found[peer]['seconds'] / found['jaxsep']['seconds']
-                    found[peer]['times_jaxsep'] = ratio
-                    print(f'{rows:>6} rows, {task:<18} {peer:<30} {found[peer]["seconds"]:.3f} s '
-                          f'({ratio:.2f} x), {found[peer]["peak_bytes"] / 1e6:.0f} MB, '
-                          f'error {found[peer]["error"]:.6f}', flush=True)  # fmt: skip
-    versions = {name: importlib.metadata.version(name) for name in ('jax', 'torch')}
-    sizes = {'width': WIDTH, 'atoms': ATOMS, 'steps': STEPS, 'cpus': os.cpu_count()}
-    path = pathlib.Path(__file__).with_suffix('.json')
-    path.write_text(json.dumps({**sizes, 'rows': results, 'versions': versions}, indent=2) + '\n')
-
-
-if __name__ == '__main__':
-    main()
+                arguments = count, atoms, learn, repeats, folder
+                found = processes.of_each(measure_peer, PEERS, *arguments)
+            details.setdefault(str(count), {})[task] = found
+            sizes = f'{count:,} rows of {WIDTH}, {atoms:,} atoms, {STEPS} steps'
+            table += against(f'Matching pursuit, {task}', sizes, ('time', 'memory'), found)
+    return Measured(table, details)

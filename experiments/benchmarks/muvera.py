@@ -1,29 +1,27 @@
-"""Fixed dimensional encodings against numpy: python -m experiments.benchmarks.muvera [--documents].
+"""Fixed dimensional encodings against numpy.
 
 Encodes documents of 32 vectors of 128 numbers with 20 repetitions of 32 parts of 16 numbers,
 empty parts filled, with the same matrices: jaxsep, and numpy as one writes it from the paper, a loop
 over documents and repetitions, or over documents only. Then searches: the exact Chamfer
 similarity of all documents against the 100 best by encodings, or by the single-vector
-heuristic, reranked. Every peer runs in a process of its own, one after the other.
+heuristic, reranked. Every peer runs in a process of its own.
 """
-
-import argparse
-import importlib.metadata
-import json
-import os
-import pathlib
-import subprocess
-import sys
-import time
 
 import numpy as np
 
+from experiments.measuring import meters, processes
+from experiments.measuring.rows import Measured, against
+
+SIZES = {
+    'full': {'documents': 10_000, 'queries': 100, 'repeats': 2},
+    'quick': {'documents': 120, 'queries': 2, 'repeats': 1},
+}
+PACKAGES = ('jax', 'numpy')
 VECTORS, DIM = 32, 128
 WORDS, TOPICS, SHARED = 5000, 500, 2
 REPETITIONS, PLANES, PROJECTION = 20, 5, 16
 CANDIDATES = 100
-NOT_TOLD_TO_NUMPY = ('OPENBLAS_CORETYPE', 'OPENBLAS_L2_SIZE')
-"""Its linear algebra finds these out by itself, on most machines."""
+RANKS = (1, 10, 30, CANDIDATES)
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -130,28 +128,18 @@ PEERS = {
 }
 
 
-def timed(function, *arguments, repeats=3):
-    """(seconds of the fastest run, least seconds of the processor, all cores together, result)."""
-    seconds, processor = [], []
-    for _ in range(repeats):
-        worked, began = time.process_time(), time.perf_counter()
-        result = function(*arguments)
-        seconds.append(time.perf_counter() - began)
-        processor.append(time.process_time() - worked)
-    return min(seconds), min(processor), result
-
-
-def measure(peer: str, count: int, repeats: int) -> dict:
-    """Seconds of one peer, and a part of the result to compare."""
+def measure_peer(peer: str, count: int, repeats: int) -> dict:
+    """Times of one peer, and a part of the result to compare."""
     documents, _ = documents_and_queries(count, 1)
-    given = matrices()
-    PEERS[peer](documents if peer == 'jaxsep' else documents[:2], *given)  # compiled once
-    best, processor, out = timed(PEERS[peer], documents, *given, repeats=repeats)
-    return {
-        'seconds': best,
-        'processor_seconds': processor,
-        'sample': np.asarray(out[:: max(count // 8, 1), ::97]).ravel().tolist(),
-    }
+    given, out = matrices(), []
+
+    def encode():
+        out[:] = [PEERS[peer](documents, *given)]
+
+    times = meters.in_turn({'': encode}, repeats)['']
+    sample = np.asarray(out[0][:: max(count // 8, 1), ::97]).ravel().tolist()
+    found = {'time': times.fastest, 'processor time': min(times.processor), 'sample': sample}
+    return found | times.summary() | {'threads': meters.threads()}
 
 
 def measure_search(count: int, num_queries: int, repeats: int) -> dict:
@@ -169,10 +157,7 @@ def measure_search(count: int, num_queries: int, repeats: int) -> dict:
     encodings = fde.document_encoding(documents, given)
 
     def exact():
-        return jax.block_until_ready(mips_of(chamfer_scores(queries, documents)))
-
-    def mips_of(scores):
-        return jax.lax.top_k(scores, 1)[1]
+        return jax.block_until_ready(jax.lax.top_k(chamfer_scores(queries, documents), 1)[1])
 
     def by_encodings():
         encoded = fde.query_encoding(queries, given)
@@ -185,70 +170,35 @@ def measure_search(count: int, num_queries: int, repeats: int) -> dict:
         reranked = search.rerank(queries, documents, found)
         return jax.block_until_ready((found, reranked.indices[:, :1]))
 
-    seconds, _, best = timed(exact, repeats=repeats)
-    result = {'exact': {'milliseconds_a_query': 1e3 * seconds / num_queries}}
-    for name, function in (('encodings', by_encodings), ('single-vector heuristic', by_vectors)):
-        seconds, _, (found, first) = timed(function, repeats=repeats)
-        hits = np.asarray(found) == np.asarray(best)
-        result[name] = {
-            'milliseconds_a_query': 1e3 * seconds / num_queries,
-            **{
-                f'recall@{k}': float(hits[:, :k].any(axis=1).mean())
-                for k in (1, 10, 30, CANDIDATES)
-            },
-            'reranked_recall@1': float((np.asarray(first) == np.asarray(best)).mean()),
-        }
-    return result
+    forms = {'encodings': by_encodings, 'single-vector heuristic': by_vectors, 'exact': exact}
+    times = meters.in_turn(forms, repeats)
+    best, found = exact(), {}
+    for name, function in forms.items():
+        found[name] = {'time': times[name].fastest / num_queries}
+        if name != 'exact':
+            candidates, first = function()
+            hits = np.asarray(candidates) == np.asarray(best)
+            found[name] |= {f'recall@{k}': float(hits[:, :k].any(axis=1).mean()) for k in RANKS}
+            right = np.asarray(first) == np.asarray(best)
+            found[name]['reranked_recall@1'] = float(right.mean())
+    return found
 
 
-def in_its_own_process(*arguments) -> dict:
-    """What this program prints with these arguments, in a fresh interpreter."""
-    environment = {k: v for k, v in os.environ.items() if k not in NOT_TOLD_TO_NUMPY}
-    command = [sys.executable, '-m', 'experiments.benchmarks.muvera', *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def main() -> None:
-    """Prints and writes experiments/benchmarks/muvera.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--documents', type=int, default=10_000)
-    parser.add_argument('--queries', type=int, default=100)
-    parser.add_argument('--repeats', type=int, default=2)
-    parser.add_argument('--peer', choices=[*PEERS, 'search'], help='this one, in this process')
-    given = parser.parse_args()
-    if given.peer == 'search':
-        print(json.dumps(measure_search(given.documents, given.queries, given.repeats)))
-        return
-    if given.peer:
-        print(json.dumps(measure(given.peer, given.documents, given.repeats)))
-        return
-    sizes = '--documents', given.documents, '--queries', given.queries, '--repeats', given.repeats
-    encoding = {}
-    for peer in PEERS:
-        encoding[peer] = in_its_own_process('--peer', peer, *sizes)
-        print(peer, encoding[peer]['seconds'], flush=True)
-    ours = encoding['jaxsep']
-    expected = np.array(ours['sample'])
-    for found in encoding.values():
-        for which in ('seconds', 'processor_seconds'):
-            found[f'{which}_times_jaxsep'] = found[which] / ours[which]
+def measure(documents: int, queries: int, repeats: int) -> Measured:
+    """The encodings of all peers, then the searches."""
+    encoding = processes.of_each(measure_peer, PEERS, documents, repeats)
+    expected = np.array(encoding['jaxsep']['sample'])
+    for peer, found in encoding.items():
         found['largest_difference'] = float(np.abs(found.pop('sample') - expected).max())
-    result = {
-        'documents': given.documents,
-        'vectors': VECTORS,
-        'dim': DIM,
-        'repetitions': REPETITIONS,
-        'planes': PLANES,
-        'projection_dim': PROJECTION,
-        'encoding': encoding,
-        'search': in_its_own_process('--peer', 'search', *sizes),
-        'versions': {name: importlib.metadata.version(name) for name in ('jax', 'numpy')},
-    }
-    text = json.dumps(result, indent=2)
-    print(text)
-    pathlib.Path(__file__).with_suffix('.json').write_text(text + '\n')
-
-
-if __name__ == '__main__':
-    main()
+        if found['largest_difference'] > 1e-5:
+            raise ValueError(f'{peer}: encodings differ by {found["largest_difference"]:.1e}')
+    searched = processes.fresh(measure_search, documents, queries, repeats)
+    sizes = f'{documents:,} documents of {VECTORS} vectors of {DIM}'
+    both = 'time', 'processor time'
+    table = against('MUVERA, encoding', sizes, both, encoding)
+    of_search = {'encodings': searched['encodings'], 'the exact search': searched['exact']}
+    of_search['the single-vector heuristic'] = searched['single-vector heuristic']
+    recall = searched['encodings']['reranked_recall@1']
+    what = f'MUVERA, a search that finds the best document of {100 * recall:.0f} % of the queries'
+    table += against(what, sizes, ('time',), of_search)
+    return Measured(table, {'encoding': encoding, 'search': searched})

@@ -1,15 +1,9 @@
-"""The separability report against scikit-learn: python -m experiments.benchmarks.report [--n --d].
+"""The separability report against scikit-learn.
 
-Compares the time of one pass of jaxsep with the sum of scikit-learn's silhouette,
-leave-one-out nearest neighbours, Davies-Bouldin and Calinski-Harabasz on the same points,
-checks that the values agree, then times jaxsep alone at the full size.
+Compares one pass of jaxsep with scikit-learn's silhouette, leave-one-out nearest neighbours,
+Davies-Bouldin and Calinski-Harabasz on the same points, all with the same number of cores, checks that
+the values agree, then times jaxsep alone at the full size.
 """
-
-import argparse
-import json
-import pathlib
-import resource
-import time
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +11,17 @@ import numpy as np
 from sklearn import metrics
 from sklearn.neighbors import NearestNeighbors
 
+from experiments.measuring import meters, processes
+from experiments.measuring.rows import Measured, against
 from jaxsep.metrics import clusters, neighbors
 from jaxsep.metrics.all_pairs import all_pairs, silhouette_from_sums
+
+SIZES = {
+    'full': {'n': 50_000, 'compare': 16_000, 'd': 512},
+    'quick': {'n': 60, 'compare': 50, 'd': 4},
+}
+PACKAGES = ('jax', 'numpy', 'scikit-learn')
+NEAREST = 20
 
 
 def points(n: int, d: int, num_classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -65,58 +68,42 @@ def product_seconds(x: np.ndarray, rows: int = 2048) -> float:
     """Time of the n x n x d matrix product alone, from a few row blocks."""
     multiply = jax.jit(lambda a, b: a @ b.T)
     whole, part = jnp.asarray(x), jnp.asarray(x[:512])
-    multiply(part, whole).block_until_ready()
-    started = time.perf_counter()
-    for _ in range(rows // 512):
-        multiply(part, whole).block_until_ready()
-    return (time.perf_counter() - started) * len(x) / rows
+    times = meters.in_turn({'': lambda: multiply(part, whole).block_until_ready()}, rows // 512)
+    return float(np.mean(times[''].seconds)) * len(x) / len(part)
 
 
-def timed(function, *arguments):
-    """(seconds, result)."""
-    started = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - started, result
+def measure_peer(peer: str, n: int, d: int) -> dict:
+    """One pass with everything it needs, compilation too; of jaxsep also one without."""
+    x, y = points(n, d)
+    measures = {'jaxsep': jaxsep_measures, 'scikit-learn': sklearn_measures}[peer]
+    memory, (first, _, values) = meters.growth(lambda: meters.once(lambda: measures(x, y, NEAREST)))
+    found = {'time': first, 'memory': memory, 'values': values, 'threads': meters.threads()}
+    if peer == 'jaxsep':
+        found['seconds_compiled'] = meters.once(lambda: measures(x, y, NEAREST))[0]
+    return found
 
 
-def main() -> None:
-    """Prints and writes experiments/benchmarks/report.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--n', type=int, default=50_000, help='points of the run of jaxsep alone')
-    parser.add_argument('--d', type=int, default=512)
-    parser.add_argument('--compare', type=int, default=16_000, help='points of the comparison')
-    given = parser.parse_args()
-    x, y = points(given.compare, given.d)
-    ours, values = timed(jaxsep_measures, x, y, 20)
-    theirs, expected = timed(sklearn_measures, x, y, 20)
-    differences = {
-        key: abs(values[key] - expected[key]) / max(1, abs(expected[key])) for key in values
-    }
-    result = {
-        'compare_n': given.compare,
-        'd': given.d,
-        'jaxsep_seconds_with_compilation': ours,
-        'sklearn_seconds': theirs,
-        'times_faster': theirs / ours,
-        'largest_difference': max(differences.values()),
-        'agrees_to_1e-4': max(differences.values()) < 1e-4,
-    }
-    print(json.dumps(result, indent=2), flush=True)
-    x, y = points(given.n, given.d)
+def measure_alone(n: int, d: int) -> dict:
+    """A pass of jaxsep at a size that takes too long with scikit-learn, beside the product alone."""
+    x, y = points(n, d)
     product = product_seconds(x)
-    whole, _ = timed(jaxsep_measures, x, y, 20)
-    result |= {
-        'n': given.n,
-        'seconds': whole,
-        'product_seconds': product,
-        'times_product': whole / product,
-        'peak_gigabytes': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-        'versions': {'jax': jax.__version__, 'numpy': np.__version__},
-    }
-    text = json.dumps(result, indent=2)
-    print(text)
-    pathlib.Path(__file__).with_suffix('.json').write_text(text + '\n')
+    memory, (seconds, *_) = meters.growth(
+        lambda: meters.once(lambda: jaxsep_measures(x, y, NEAREST))
+    )
+    return {'time': seconds, 'memory': memory, 'product_seconds': product}
 
 
-if __name__ == '__main__':
-    main()
+def measure(n: int, compare: int, d: int) -> Measured:
+    """The comparison at one size, and jaxsep alone at another."""
+    found = processes.of_each(measure_peer, ('jaxsep', 'scikit-learn'), compare, d)
+    ours, theirs = (each['values'] for each in found.values())
+    apart = max(abs(ours[key] - theirs[key]) / max(1, abs(theirs[key])) for key in ours)
+    if apart > 1e-4:
+        raise ValueError(f'measures differ by {apart:.1e}')
+    what = 'Measures of the report'
+    table = against(what, f'{compare:,} x {d}, with compilation', ('time', 'memory'), found)
+    whole = processes.fresh(measure_alone, n, d)
+    product = {'time': whole['product_seconds']}
+    of_product = {'jaxsep': whole, 'the product of all pairs alone': product}
+    table += against(what, f'{n:,} x {d}', ('time', 'memory'), of_product)
+    return Measured(table, {'compared': found, 'largest_difference': apart, 'alone': whole})

@@ -1,4 +1,4 @@
-"""A training step of the query separator against PyTorch: python -m experiments.benchmarks.separation.
+"""A training step of the query separator against PyTorch.
 
 Eight mixtures of 2 s at 8 kHz: transform of 512 samples every 128, the residual U-Net with three levels of
 16, 32 and 64 channels and a query of 32 numbers, inverse transform, L1 on the samples, gradient in
@@ -8,19 +8,22 @@ gradients must agree. Steps are taken in turn, one of each, so that whatever els
 down all of them. Needs the extra [bench], and a C++ compiler for the compiled one.
 """
 
-import argparse
-import pathlib
-
 import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
 from torch.nn import functional
 
-from experiments.benchmarks.steps import JaxStep, TorchStep, by_path, compare, write
+from experiments.measuring.rows import Measured
+from experiments.measuring.steps import JaxStep, TorchStep, by_path, compare, name_of
 from jaxsep.losses.separation import waveform_l1
 from jaxsep.models.resunet import QuerySeparator
 
+SIZES = {
+    'full': {'rows': 8, 'samples': 16000, 'repeats': 5, 'compiled': True},
+    'quick': {'rows': 1, 'samples': 1024, 'repeats': 1, 'compiled': False},
+}
+PACKAGES = ('jax', 'optax', 'torch')
 N_FFT, HOP, WIDTHS, POOLS, QUERY = 512, 128, (16, 32, 64), ((2, 2),) * 3, 32
 RATE, MOMENTUM = 1e-3, 0.99
 
@@ -127,27 +130,15 @@ class OfTorch(TorchStep):
         return torch.mean(torch.abs(found - self.target))
 
 
-def main() -> None:
-    """Prints a table and writes experiments/benchmarks/separation.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rows', type=int, default=8)
-    parser.add_argument('--samples', type=int, default=16000)
-    parser.add_argument('--repeats', type=int, default=9)
-    parser.add_argument('--eager-only', action='store_true')
-    given = parser.parse_args()
+def measure(rows: int, samples: int, repeats: int, compiled: bool) -> Measured:
+    """A step of jaxsep, of PyTorch, and of PyTorch compiled."""
     rng = np.random.default_rng(0)
-    target, other = 0.1 * rng.normal(size=(2, given.rows, given.samples)).astype(np.float32)
-    query = rng.random((given.rows, QUERY)).astype(np.float32)
+    target, other = 0.1 * rng.normal(size=(2, rows, samples)).astype(np.float32)
+    query = rng.random((rows, QUERY)).astype(np.float32)
     batch = {'mixture': target + other, 'query': query, 'target': target}
     ours = JaxStep(*separator(), optax.adam(RATE), batch)
     weights, peers = by_path(ours.params), {}
-    for compiled in (False,) if given.eager_only else (False, True):
-        peers['torch' + ', compiled' * compiled] = OfTorch(batch, weights, compiled)
-    steps = compare(ours, peers, given.repeats)
-    sizes = {'rows': given.rows, 'samples': given.samples, 'n_fft': N_FFT, 'hop': HOP,
-             'widths': WIDTHS}  # fmt: skip
-    write(pathlib.Path(__file__).with_suffix('.json'), sizes, steps)
-
-
-if __name__ == '__main__':
-    main()
+    for form in ((False, False), (False, True))[: 1 + compiled]:
+        peers[name_of(form)] = OfTorch(batch, weights, form[1])
+    sizes = f'{rows} mixtures of {samples:,} samples'
+    return compare('Query separator, training step', sizes, ours, peers, repeats)

@@ -1,41 +1,37 @@
-"""The k best rows against numpy and scikit-learn: python -m experiments.benchmarks.top_k.
+"""The k best rows against numpy and scikit-learn.
 
 1,024 queries, 100,000 rows of 128 numbers, all of unit norm, so that inner products and distances
 find the same rows: `mips_top_k` and `l2_top_k` of jaxsep, numpy as one writes it (a matrix product,
 argpartition, a sort of what is left), of all queries at once and of 64 at a time, and the brute
 force of scikit-learn's NearestNeighbors. All must find the same rows.
 
-Each peer runs in a process of its own; the peers take turns, some rounds, and the median of all
-runs counts. Seconds of the processor, of all cores together, are told too: they depend less on what
-else the machine does. Memory is what the process grew by in its first run, at the most, and for
-jaxsep also what its compiled program holds beside arguments and results.
+Each peer runs in a process of its own; the peers take turns, some rounds. Memory is what the process
+grows by in its first run after compilation; for jaxsep also what its compiled program holds beside
+arguments and results is told.
 """
 
-import argparse
-import importlib.metadata
-import json
-import os
 import pathlib
-import statistics
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 
 import numpy as np
 
-QUERIES, ROWS, DIM = 1024, 100_000, 128
-NOT_TOLD_TO_NUMPY = ('OPENBLAS_CORETYPE', 'OPENBLAS_L2_SIZE')
-"""Its linear algebra finds these out by itself, on most machines."""
+from experiments.measuring import meters, processes
+from experiments.measuring.rows import Measured, against
+
+SIZES = {
+    'full': {'queries': 1024, 'rows': 100_000, 'k': [10, 100], 'rounds': 2, 'repeats': 4},
+    'quick': {'queries': 8, 'rows': 100, 'k': [3], 'rounds': 1, 'repeats': 1},
+}
+PACKAGES = ('jax', 'numpy', 'scikit-learn')
+DIM = 128
 
 
-def queries_and_rows() -> tuple[np.ndarray, np.ndarray]:
+def queries_and_rows(queries: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Queries [q, d] and database [n, d]: random directions, float32."""
     rng = np.random.default_rng(0)
-    both = rng.standard_normal((QUERIES + ROWS, DIM), np.float32)
+    both = rng.standard_normal((queries + rows, DIM), np.float32)
     both /= np.linalg.norm(both, axis=1, keepdims=True)
-    return both[:QUERIES], both[QUERIES:]
+    return both[:queries], both[queries:]
 
 
 def of_jaxsep(name: str):
@@ -55,7 +51,7 @@ def of_jaxsep(name: str):
 
 
 def of_numpy(size: int):
-    """The same in numpy, `size` queries at a time."""
+    """The same in numpy, `size` queries at a time; all at once with 0."""
 
     def best(queries, rows, k):
         scores = queries @ rows.T
@@ -64,8 +60,8 @@ def of_numpy(size: int):
         return np.take_along_axis(found, order, axis=1)
 
     def prepare(queries, rows, k):
-        starts = range(0, len(queries), size)
-        return lambda: np.concatenate([best(queries[i : i + size], rows, k) for i in starts]), None
+        parts = np.split(queries, range(size, len(queries), size)) if size else [queries]
+        return lambda: np.concatenate([best(part, rows, k) for part in parts]), None
 
     return prepare
 
@@ -81,106 +77,49 @@ def of_sklearn(queries, rows, k):
 PEERS = {
     'jaxsep': lambda: of_jaxsep('mips_top_k'),
     'jaxsep, distances': lambda: of_jaxsep('l2_top_k'),
-    'numpy': lambda: of_numpy(QUERIES),
+    'numpy': lambda: of_numpy(0),
     'numpy, 64 queries at a time': lambda: of_numpy(64),
     'scikit-learn, distances': lambda: of_sklearn,
 }
 
 
-def resident() -> int:
-    """Memory of this process now, in bytes."""
-    pages = int(pathlib.Path('/proc/self/statm').read_text().split()[1])
-    return pages * os.sysconf('SC_PAGE_SIZE')
-
-
-def growth(find) -> tuple[int, np.ndarray]:
-    """Bytes the process grows by while `find` runs, looked at every two milliseconds; the result."""
-    before, seen, done = resident(), [], threading.Event()
-
-    def watch():
-        while not done.wait(0.002):
-            seen.append(resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    found = np.asarray(find())
-    done.set()
-    watcher.join()
-    return max(seen, default=before) - before, found
-
-
-def measure(peer: str, k: int, repeats: int, path: str) -> dict:
-    """Seconds of each run, and what memory grew by; the result into a file."""
-    find, held = PEERS[peer]()(*queries_and_rows(), k)
-    grown, found = growth(find)
-    np.save(path, found)
-    seconds, processor = [], []
-    for _ in range(repeats):
-        worked, began = time.process_time(), time.perf_counter()
-        find()
-        seconds.append(time.perf_counter() - began)
-        processor.append(time.process_time() - worked)
+def measure_peer(peer: str, queries: int, rows: int, k: int, repeats: int, folder: str) -> dict:
+    """Times and memory of one peer, and the share of its rows that the first peer did not find."""
+    find, held = PEERS[peer]()(*queries_and_rows(queries, rows), k)
+    times, memory, found = meters.timed_with_memory(find, repeats)
+    path, found = pathlib.Path(folder) / 'found.npy', np.asarray(found)
+    if not path.exists():
+        np.save(path, found)
+    shared = [np.isin(a, b).mean() for a, b in zip(found, np.load(path), strict=True)]
     return {
-        'seconds': seconds,
-        'processor_seconds': processor,
-        'grown_bytes': grown,
+        'time': times.fastest,
+        'memory': memory,
         'held_bytes': held,
+        'other_rows': 1 - float(np.mean(shared)),
+        'threads': meters.threads(),
+        **times.summary(),
     }
 
 
-def in_its_own_process(peer: str, k: int, repeats: int, path: str) -> dict:
-    """`measure` in a fresh interpreter."""
-    environment = {key: v for key, v in os.environ.items() if key not in NOT_TOLD_TO_NUMPY}
-    command = [sys.executable, '-m', 'experiments.benchmarks.top_k', '--peer', peer, '--path', path]
-    command += ['--k', str(k), '--repeats', str(repeats)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def main() -> None:
-    """Prints a table and writes experiments/benchmarks/top_k.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--k', type=int, nargs='+', default=[10, 100])
-    parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--peer', choices=list(PEERS), help='measure this one, in this process')
-    parser.add_argument('--path', default='')
-    given = parser.parse_args()
-    if given.peer:
-        print(json.dumps(measure(given.peer, given.k[0], given.repeats, given.path)))
-        return
-    results = {}
-    for k in given.k:
-        runs = {peer: [] for peer in PEERS}
+def measure(queries: int, rows: int, k: list[int], rounds: int, repeats: int) -> Measured:
+    """All peers for all k: the best round of each."""
+    table, details = [], {}
+    for count in k:
         with tempfile.TemporaryDirectory() as folder:
-            paths = {peer: os.path.join(folder, f'{i}.npy') for i, peer in enumerate(PEERS)}
-            for _ in range(given.rounds):
-                for peer in PEERS:
-                    runs[peer].append(in_its_own_process(peer, k, given.repeats, paths[peer]))
-            rows = {peer: np.load(path) for peer, path in paths.items()}
-        found = results[str(k)] = {}
-        for peer, measured in runs.items():
-            found[peer] = one = {
-                'grown_bytes': max(run['grown_bytes'] for run in measured),
-                'held_bytes': measured[0]['held_bytes'],
-                'other_rows': 1 - float(np.mean([
-                    np.isin(a, b).mean() for a, b in zip(rows[peer], rows['numpy'], strict=True)
-                ])),
-            }  # fmt: skip
-            for which in ('seconds', 'processor_seconds'):
-                one[which] = statistics.median(s for run in measured for s in run[which])
-                one[f'{which}_times_jaxsep'] = one[which] / found['jaxsep'][which]
-            print(f'k = {k:<4} {peer:<28} {1e3 * one["seconds"]:6.0f} ms '
-                  f'({one["seconds_times_jaxsep"]:.2f} x), processor '
-                  f'{1e3 * one["processor_seconds"]:6.0f} ms '
-                  f'({one["processor_seconds_times_jaxsep"]:.2f} x), '
-                  f'{one["grown_bytes"] / 1e6:.0f} MB, {one["other_rows"]:.1e} other rows',
-                  flush=True)  # fmt: skip
-    versions = {n: importlib.metadata.version(n) for n in ('jax', 'numpy', 'scikit-learn')}
-    sizes = {'queries': QUERIES, 'rows': ROWS, 'dim': DIM, 'cpus': os.cpu_count()}
-    path = pathlib.Path(__file__).with_suffix('.json')
-    path.write_text(json.dumps({**sizes, 'k': results, 'versions': versions}, indent=2) + '\n')
+            arguments = queries, rows, count, repeats, folder
+            several = [processes.of_each(measure_peer, PEERS, *arguments) for _ in range(rounds)]
+        found = details[str(count)] = best(several)
+        for peer, each in found.items():
+            if each.get('other_rows', 0) > 1e-4:
+                raise ValueError(f'{peer}: {each["other_rows"]:.1e} of the rows are others')
+        sizes = f'{queries:,} queries, {rows:,} rows of {DIM}'
+        table += against(f'The {count} best rows', sizes, ('time', 'memory'), found)
+    return Measured(table, details)
 
 
-if __name__ == '__main__':
-    main()
+def best(rounds: list[dict[str, dict]]) -> dict[str, dict]:
+    """The round of each peer in which it was fastest."""
+    return {
+        peer: min((found[peer] for found in rounds), key=lambda each: each.get('time', 0))
+        for peer in rounds[0]
+    }

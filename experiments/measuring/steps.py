@@ -1,15 +1,9 @@
-"""Training steps of jaxsep and of PyTorch side by side; autoint, dhvt and separation use it.
+"""Training steps of jaxsep and of PyTorch side by side.
 
 All start from the same weights. Before anything is timed, loss and gradients must agree. Steps are taken
 in turn, one of each, so that whatever else the machine does slows down all of them.
 """
 
-import importlib.metadata
-import json
-import os
-import pathlib
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,15 +13,25 @@ import numpy as np
 import optax
 import torch
 
+from experiments.measuring import meters
+from experiments.measuring.rows import Measured, against
 from jaxsep.trainers.state import COMPILED_QUICKLY
 
 Found = tuple[float, dict[str, np.ndarray]]
+FORMS = ((False, False), (True, False), (False, True), (True, True))
+"""Of PyTorch: with its fused attention or written out; compiled or not."""
+
+
+def name_of(form: tuple[bool, bool]) -> str:
+    """'PyTorch', with what is special."""
+    fused, compiled = form
+    return 'PyTorch' + ' with fused attention' * fused + ', compiled' * compiled
 
 
 class JaxStep:
     """A step of a method, and its loss and gradients.
 
-    Attributes:
+    Args:
       init: (key, batch) -> params, extra.
       loss: (params, extra, batch, key) -> value, (extra, metrics).
     """
@@ -55,6 +59,11 @@ class JaxStep:
 
         self.gradients = jax.jit(gradients)
         self.compiled = jax.jit(step, donate_argnums=(0, 1, 2))
+
+    def to_torch(self, path: str, array: np.ndarray) -> np.ndarray:
+        """An array as it is; where another step in jax is a peer, nothing is laid out anew."""
+        del path
+        return array
 
     def value_and_gradients(self) -> Found:
         """The loss, and the gradient of each array by its path."""
@@ -117,7 +126,10 @@ class TorchStep:
         return value.item()
 
 
-def difference(name: str, peer: TorchStep, expected: Found, tolerance: float = 1e-2) -> float:
+Step = JaxStep | TorchStep
+
+
+def difference(name: str, peer: Step, expected: Found, tolerance: float) -> float:
     """The largest difference of a gradient in units of its array's largest entry.
 
     An array counts with at least a hundredth of the largest entry of all: the gradient of a bias before a
@@ -136,39 +148,32 @@ def difference(name: str, peer: TorchStep, expected: Found, tolerance: float = 1
 
 
 def compare(
-    ours: JaxStep, peers: Mapping[str, TorchStep], repeats: int, tolerance: float = 1e-2
-) -> dict[str, dict]:
-    """Checks that all compute the same, takes steps in turn, prints a table and returns it."""
+    what: str,
+    sizes: str,
+    ours: JaxStep,
+    peers: Mapping[str, Step],
+    repeats: int,
+    tolerance: float = 1e-2,
+) -> Measured:
+    """Checks that all compute the same, then takes steps in turn."""
     expected = ours.value_and_gradients()
-    differences = {'jaxsep': 0.0}
-    differences |= {n: difference(n, peer, expected, tolerance) for n, peer in peers.items()}
+    differences = {n: difference(n, peer, expected, tolerance) for n, peer in peers.items()}
     everyone = {'jaxsep': ours, **peers}
-    losses = {name: [peer.step() for _ in range(2)] for name, peer in everyone.items()}  # compiles
-    seconds = {name: [] for name in everyone}
-    for _ in range(repeats):
-        for name, peer in everyone.items():
-            began = time.perf_counter()
-            losses[name].append(peer.step())
-            seconds[name].append(time.perf_counter() - began)
-    found = {}
-    for name in everyone:
-        ratios = [a / b for a, b in zip(seconds[name], seconds['jaxsep'], strict=True)]
-        found[name] = {
-            'seconds': min(seconds[name]),
-            'median_seconds': statistics.median(seconds[name]),
-            'times_jaxsep': min(seconds[name]) / min(seconds['jaxsep']),
-            'median_times_jaxsep': statistics.median(ratios),
-            'gradient_difference': differences[name],
+    losses = {name: [peer.step()] for name, peer in everyone.items()}
+
+    def step(name):
+        return lambda: losses[name].append(everyone[name].step())
+
+    times = meters.in_turn({name: step(name) for name in everyone}, repeats)
+    found = {
+        name: {
+            'time': times[name].fastest,
+            'gradient_difference': differences.get(name, 0.0),
             'losses': [losses[name][0], losses[name][-1]],
+            **times[name].summary(),
         }
-        print(f'{name:<32} {1e3 * found[name]["seconds"]:7.1f} ms '
-              f'({found[name]["times_jaxsep"]:.2f} x; in turn {found[name]["median_times_jaxsep"]:.2f} x), '
-              f'loss {losses[name][0]:.4f} to {losses[name][-1]:.4f}', flush=True)  # fmt: skip
-    return found
-
-
-def write(path: pathlib.Path, sizes: Mapping, steps: Mapping) -> None:
-    """Writes a table of `compare` beside the benchmark, with what it depends on."""
-    versions = {name: importlib.metadata.version(name) for name in ('jax', 'optax', 'torch')}
-    content = {**sizes, 'cpus': os.cpu_count(), 'steps': steps, 'versions': versions}
-    path.write_text(json.dumps(content, indent=2) + '\n')
+        for name in everyone
+    }
+    return Measured(
+        against(what, sizes, ('time',), found), {what: found, 'threads': meters.threads()}
+    )
