@@ -3,10 +3,10 @@
 The sizes of the README's run on Criteo: batches of 1024 rows with 39 fields, embeddings of 16
 numbers, three layers of 64 channels and 2 heads in the form of the code; 1000 values a field here.
 A step is the log loss, its gradient in all weights, and Adam. PyTorch with attention written out, and
-with its fused attention, each also compiled, with fused Adam. All start from the same weights; before
+with its fused attention, and that compiled, with fused Adam. All start from the same weights; before
 anything is timed, loss and gradients must agree. Steps are taken in turn, one of each, so
 that whatever else the machine does slows down all of them. Needs the extra [bench], and a C++
-compiler for the compiled ones.
+compiler for the compiled one.
 """
 
 import math
@@ -78,7 +78,7 @@ def measure(rows: int, values: int, repeats: int, compiled: bool) -> Measured:
     )
     ours = JaxStep(method.init, method.loss, optax.adam(RATE), batch)
     weights, peers = by_path(ours.params), {}
-    for form in FORMS if compiled else FORMS[:2]:
+    for form in FORMS[: 2 + compiled]:
         peers[name_of(form)] = OfTorch(batch, weights, values, *form)
     sizes = f'{rows:,} rows of {FIELDS} fields'
     return compare('AutoInt, training step', sizes, ours, peers, repeats, tolerance=1e-3)

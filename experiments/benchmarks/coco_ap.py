@@ -20,7 +20,7 @@ from experiments.measuring.rows import Measured, against
 from jaxsep.metrics.coco_ap import Found, Truth, coco_ap
 
 SIZES = {
-    'full': {'images': 500, 'objects': 8, 'detected': 100, 'classes': 20, 'repeats': 3},
+    'full': {'images': 300, 'objects': 8, 'detected': 100, 'classes': 20, 'repeats': 3},
     'quick': {'images': 4, 'objects': 2, 'detected': 6, 'classes': 2, 'repeats': 1},
 }
 PACKAGES = ('numpy', 'pycocotools')

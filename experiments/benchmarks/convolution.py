@@ -1,6 +1,6 @@
 """A training step of two convolutional networks against PyTorch.
 
-128 images of 32 x 32 x 3, 10 classes. 'VGG': 3 x 3 convolutions of 32, 32, 64, 64, 128, 128 channels with
+64 images of 32 x 32 x 3, 10 classes. 'VGG': 3 x 3 convolutions of 32, 32, 64, 64, 128, 128 channels with
 ReLU, halved by a max-pool after every second one; 'depthwise': 3 x 3 with 32 channels, then five times a
 depthwise 3 x 3 and a 1 x 1 convolution to 64, 64, 128, 128, 128 channels, ReLU after each, strides 2 at the
 second and fourth. A step is the cross-entropy, its gradient in all weights, and SGD. The same step
@@ -21,7 +21,7 @@ from jaxsep.ops.convolution import convolution
 from jaxsep.ops.max_pool import max_pool
 
 SIZES = {
-    'full': {'images': 128, 'size': 32, 'divide': 1, 'repeats': 5},
+    'full': {'images': 64, 'size': 32, 'divide': 1, 'repeats': 4},
     'quick': {'images': 2, 'size': 8, 'divide': 8, 'repeats': 1},
 }
 PACKAGES = ('jax', 'numpy', 'torch')

@@ -15,7 +15,7 @@ from jaxsep import session
 from jaxsep.data import batches, source
 
 SIZES = {
-    'full': {'config': 'configs/contrastive/simclr.py:small', 'steps': 120, 'repeats': 2},
+    'full': {'config': 'configs/contrastive/simclr.py:small', 'steps': 150, 'repeats': 1},
     'quick': {'config': 'configs/contrastive/simclr.py:smoke', 'steps': 6, 'repeats': 1},
 }
 PACKAGES = ('jax', 'flax', 'optax', 'numpy')

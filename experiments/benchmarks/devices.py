@@ -81,7 +81,23 @@ def measure_losses(devices: int, items: int, dim: int) -> dict[str, dict]:
 
 
 def measure_step(devices: int, config: str) -> dict[str, dict]:
-    """Bytes of a step of SimCLR, under jit and under pmap."""
+    """Bytes of a step of SimCLR: as CPUs run it, and with the convolution of GPUs and TPUs."""
+    from unittest import mock
+
+    import jax
+
+    from jaxsep.ops import convolution
+
+    found = measure_forms(devices, config)
+    # On CPUs kernels' gradients are summed over blocks of images, each over the devices.
+    with mock.patch.object(convolution, '_convolve', convolution._native):
+        jax.clear_caches()
+        native = measure_forms(devices, config)
+    return found | {f"{form} with XLA's convolution": each for form, each in native.items()}
+
+
+def measure_forms(devices: int, config: str) -> dict[str, dict]:
+    """Bytes of a step, under jit and under pmap."""
     import jax
 
     from jaxsep import session
@@ -130,13 +146,13 @@ def counted(text: str, least: int) -> dict:
 
 
 def measure(devices: list[int], items: int, dim: int, config: str) -> Measured:
-    """The losses and the step on all numbers of devices; rows for the largest number."""
+    """The losses on all numbers of devices, the step on the largest, which has the rows."""
     table, details = [], {}
     for count in devices:
         flag = f'--xla_force_host_platform_device_count={count}'
         flags = {'XLA_FLAGS': f'{os.environ.get("XLA_FLAGS", "")} {flag}'}
         found = processes.fresh(measure_losses, count, items, dim, environment=flags)
-        if config:
+        if config and count == max(devices):
             found['A step of SimCLR'] = processes.fresh(
                 measure_step, count, config, environment=flags
             )

@@ -2,10 +2,10 @@
 
 The widths of DHVT-T on CIFAR (192 channels, 4 heads, patches of 4, images of 32 x 32), fewer blocks and
 rows so that a step takes a second on a laptop's core. A step is cross-entropy, its gradient in all
-weights, and AdamW. PyTorch with attention written out and with its fused attention, each also compiled,
+weights, and AdamW. PyTorch with attention written out, with its fused attention, and that compiled,
 all with fused AdamW and channels last. All start from the same weights; before anything is timed, loss
 and gradients must agree. Steps are taken in turn, one of each, so that whatever else the machine does
-slows down all of them. Needs the extra [bench], and a C++ compiler for the compiled ones.
+slows down all of them. Needs the extra [bench], and a C++ compiler for the compiled one.
 """
 
 import math
@@ -20,7 +20,7 @@ from experiments.measuring.steps import FORMS, JaxStep, TorchStep, by_path, comp
 from jaxsep.methods.recognition.dhvt import make
 
 SIZES = {
-    'full': {'rows': 32, 'depth': 4, 'width': 192, 'repeats': 6, 'compiled': True},
+    'full': {'rows': 16, 'depth': 4, 'width': 192, 'repeats': 5, 'compiled': True},
     'quick': {'rows': 2, 'depth': 1, 'width': 16, 'repeats': 1, 'compiled': False},
 }
 PACKAGES = ('jax', 'optax', 'torch')
@@ -149,7 +149,7 @@ def measure(rows: int, depth: int, width: int, repeats: int, compiled: bool) -> 
     )
     ours = JaxStep(method.init, method.loss, optax.adamw(RATE, weight_decay=DECAY), batch)
     weights, peers = by_path(ours.params), {}
-    for form in FORMS if compiled else FORMS[:2]:
+    for form in FORMS[: 2 + compiled]:
         peers[name_of(form)] = OfTorch(batch, weights, depth, *form)
     sizes = f'{rows} images of {SIZE} x {SIZE}, {depth} blocks of width {width}'
     return compare('DHVT, training step', sizes, ours, peers, repeats)

@@ -20,7 +20,7 @@ from experiments.measuring.rows import Measured, against
 from experiments.run import load_config
 
 SIZES = {
-    'full': {'config': 'configs/contrastive/simclr.py:small', 'repeats': 2},
+    'full': {'config': 'configs/contrastive/simclr.py:small', 'repeats': 1},
     'quick': {'config': 'configs/contrastive/simclr.py:smoke', 'repeats': 1},
 }
 PACKAGES = ('jax', 'flax', 'optax')

@@ -21,7 +21,7 @@ from experiments.measuring import meters, processes
 from experiments.measuring.rows import Measured, against
 
 SIZES = {
-    'full': {'seconds': 1.5, 'repeats': 2},
+    'full': {'seconds': 1.0, 'repeats': 2},
     'quick': {'seconds': 0.4, 'repeats': 1},
 }
 PACKAGES = ('jax', 'numpy', 'torch')

@@ -17,7 +17,7 @@ from experiments.measuring import meters, processes
 from experiments.measuring.rows import Measured, against
 
 SIZES = {
-    'full': {'rows': [1024, 4096], 'atoms': 3840, 'repeats': 2},
+    'full': {'rows': [2048], 'atoms': 3840, 'repeats': 1},
     'quick': {'rows': [32], 'atoms': 64, 'repeats': 1},
 }
 PACKAGES = ('jax', 'torch')

@@ -13,7 +13,7 @@ from experiments.measuring import meters, processes
 from experiments.measuring.rows import Measured, against
 
 SIZES = {
-    'full': {'documents': 10_000, 'queries': 100, 'repeats': 2},
+    'full': {'documents': 4_000, 'queries': 100, 'repeats': 2},
     'quick': {'documents': 120, 'queries': 2, 'repeats': 1},
 }
 PACKAGES = ('jax', 'numpy')

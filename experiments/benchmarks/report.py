@@ -17,7 +17,7 @@ from jaxsep.metrics import clusters, neighbors
 from jaxsep.metrics.all_pairs import all_pairs, silhouette_from_sums
 
 SIZES = {
-    'full': {'n': 50_000, 'compare': 16_000, 'd': 512},
+    'full': {'n': 32_000, 'compare': 16_000, 'd': 512},
     'quick': {'n': 60, 'compare': 50, 'd': 4},
 }
 PACKAGES = ('jax', 'numpy', 'scikit-learn')

@@ -1,6 +1,6 @@
 """A training step of the query separator against PyTorch.
 
-Eight mixtures of 2 s at 8 kHz: transform of 512 samples every 128, the residual U-Net with three levels of
+Four mixtures of 2 s at 8 kHz: transform of 512 samples every 128, the residual U-Net with three levels of
 16, 32 and 64 channels and a query of 32 numbers, inverse transform, L1 on the samples, gradient in
 all weights, Adam. PyTorch has its own transforms and transposed convolutions, eager and
 compiled, with fused Adam. All start from the same weights; before anything is timed, loss and
@@ -20,7 +20,7 @@ from jaxsep.losses.separation import waveform_l1
 from jaxsep.models.resunet import QuerySeparator
 
 SIZES = {
-    'full': {'rows': 8, 'samples': 16000, 'repeats': 5, 'compiled': True},
+    'full': {'rows': 4, 'samples': 16000, 'repeats': 4, 'compiled': True},
     'quick': {'rows': 1, 'samples': 1024, 'repeats': 1, 'compiled': False},
 }
 PACKAGES = ('jax', 'optax', 'torch')

@@ -11,7 +11,7 @@ from experiments.measuring import meters
 from experiments.measuring.processes import ROOT
 from experiments.measuring.rows import Measured, against
 
-SIZES = {'full': {'repeats': 7}, 'quick': {'repeats': 1}}
+SIZES = {'full': {'repeats': 5}, 'quick': {'repeats': 1}}
 PACKAGES = ('jax', 'absl-py', 'ml-collections')
 COMMANDS = {
     '--help': (['--help'], 1, 'Path of a config'),

@@ -19,7 +19,7 @@ from experiments.measuring import meters, processes
 from experiments.measuring.rows import Measured, against
 
 SIZES = {
-    'full': {'queries': 1024, 'rows': 100_000, 'k': [10, 100], 'rounds': 2, 'repeats': 4},
+    'full': {'queries': 1024, 'rows': 100_000, 'k': [10, 100], 'rounds': 1, 'repeats': 4},
     'quick': {'queries': 8, 'rows': 100, 'k': [3], 'rounds': 1, 'repeats': 1},
 }
 PACKAGES = ('jax', 'numpy', 'scikit-learn')

@@ -111,12 +111,13 @@ def main(name: str, arguments: str) -> int:
     module, _, function = name.partition(':')
     try:
         result = getattr(importlib.import_module(module), function)(*json.loads(arguments))
+        told = json.dumps(result)
     except Exception as error:  # noqa: BLE001, told to the process that asked
         if not isinstance(error, NotHere | Failed | ModuleNotFoundError):
             traceback.print_exc()
         print(json.dumps(reason(error)))
         return 1
-    print(json.dumps(result))
+    print(told)
     return 0
 
 

@@ -18,8 +18,8 @@ from experiments.measuring.rows import Measured, against
 from jaxsep.trainers.state import COMPILED_QUICKLY
 
 Found = tuple[float, dict[str, np.ndarray]]
-FORMS = ((False, False), (True, False), (False, True), (True, True))
-"""Of PyTorch: with its fused attention or written out; compiled or not."""
+FORMS = ((False, False), (True, False), (True, True))
+"""Of PyTorch: attention written out, its fused attention, and that compiled."""
 
 
 def name_of(form: tuple[bool, bool]) -> str:

@@ -97,7 +97,7 @@ def measured_with(measured: Mapping[str, Mapping]) -> str:
             versions.setdefault(name, set()).add(version)
     listed = ', '.join(f'{name} {" and ".join(sorted(v))}' for name, v in sorted(versions.items()))
     return (
-        f'The fastest of several runs each, cores: {" or ".join(map(str, sorted(cores)))} of '
+        f'Each time is that of the fastest run; cores: {" or ".join(map(str, sorted(cores)))} of '
         f'{" or ".join(sorted(processors))}; {listed}.'
     )
 
