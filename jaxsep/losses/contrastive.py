@@ -214,7 +214,7 @@ def supcon(
     if labels is None:
         ids = pairs.items
     else:
-        ids = jnp.tile(devices.gather(labels, axis_name), len(views))
+        ids = jnp.repeat(devices.gather(labels, axis_name), len(views))
     if chunk_size is None:
         other, same = pairs.others(), pairs.equal(ids)
         losses = contrastive_out(pairs.logits(temperature), other & same, other & ~same)
@@ -232,7 +232,9 @@ def supcon(
 
 
 class _Pairs(NamedTuple):
-    """The anchors of this device against the rows of all devices, unit vectors, view after view.
+    """The anchors of this device against the rows of all devices, unit vectors, item after item.
+
+    All views of an item stand together: rows that are spread over devices stay where they are.
 
     Attributes:
       places: where the anchors stand among the rows.
@@ -259,7 +261,9 @@ class _Pairs(NamedTuple):
 
     def other_view(self):
         """Each anchor's cosine with the same item in the other of two views."""
-        return jnp.sum(self.anchors * jnp.roll(self.anchors, len(self.anchors) // 2, 0), axis=-1)
+        n, width = self.anchors.shape
+        items = self.anchors.reshape(n // 2, 2, width)
+        return jnp.sum(items * items[:, ::-1], axis=-1).reshape(n)
 
     def logsumexp(self, temperature, chunk_size, keep, groups=None):
         """Over the `keep` rows of `jaxsep.ops.chunked.self_logsumexp`, without the matrix."""
@@ -293,14 +297,14 @@ def _views(
     views: Sequence[Float[Array, 'b d']], axis_name: str | None, num_anchor_views: int | None = None
 ) -> _Pairs:
     """All views are compared with; those up to `num_anchor_views` are anchors (None: all)."""
-    views = [l2_normalize(view) for view in views]
-    rows = jnp.concatenate([devices.gather(view, axis_name) for view in views])
-    num_items = len(rows) // len(views)
-    items = jnp.tile(jnp.arange(num_items, dtype=jnp.int32), len(views))
-    anchors = views[:num_anchor_views]
-    local = devices.positions(len(views[0]), axis_name)
-    places = jnp.concatenate([local + view * num_items for view in range(len(anchors))])
-    return _Pairs(jnp.concatenate(anchors), rows, places, items, axis_name)
+    views = l2_normalize(jnp.stack(views, axis=1))
+    everyone, (_, num_views, width) = devices.gather(views, axis_name), views.shape
+    items = jnp.repeat(jnp.arange(len(everyone), dtype=jnp.int32), num_views)
+    rows = everyone.reshape(len(items), width)
+    anchors = views[:, :num_anchor_views]
+    first = devices.positions(len(views), axis_name) * num_views
+    places = (first[:, None] + jnp.arange(anchors.shape[1], dtype=jnp.int32)[None, :]).reshape(-1)
+    return _Pairs(anchors.reshape(len(places), width), rows, places, items, axis_name)
 
 
 def check_temperature(temperature: Scalar) -> None:
