@@ -24,6 +24,7 @@ SIZES = {
 }
 PACKAGES = ('jax', 'flax', 'optax')
 SIMCLR = 'configs/contrastive/simclr.py'
+STEP = 'A step of SimCLR'
 
 
 def losses(items: int, dim: int) -> dict:
@@ -153,19 +154,16 @@ def measure(devices: list[int], items: int, dim: int, config: str) -> Measured:
         flags = {'XLA_FLAGS': f'{os.environ.get("XLA_FLAGS", "")} {flag}'}
         found = processes.fresh(measure_losses, count, items, dim, environment=flags)
         if config and count == max(devices):
-            found['A step of SimCLR'] = processes.fresh(
-                measure_step, count, config, environment=flags
-            )
+            found[STEP] = processes.fresh(measure_step, count, config, environment=flags)
         details[str(count)] = found
         processes.say(f'    {count} devices: ' + ', '.join(
             f'{name} {form} {each["bytes moved"] / each["least"]:.2f}'
             for name, forms in found.items() for form, each in forms.items()))  # fmt: skip
     for name, forms in found.items():
-        for form, each in forms.items():
-            task = f'{name}, {form}' + ('' if name.startswith('A step') else ', value and gradient')
-            sizes = f'{count} devices' if name.startswith('A step') else (
-                f'{count} devices, 2 x {items} rows of {dim}')  # fmt: skip
-            moved = {'bytes moved': each['bytes moved']}
-            least = {'bytes moved': each['least']}
-            table.append(Row(task, sizes, 'the least possible', moved, least))
+        alone = name != STEP
+        sizes = f'{count} devices' + f', 2 x {items} rows of {dim}' * alone
+        moved = {f'bytes, {form}': each['bytes moved'] for form, each in forms.items()}
+        least = {f'bytes, {form}': each['least'] for form, each in forms.items()}
+        what = f'{name}, value and gradient' if alone else name
+        table.append(Row(what, sizes, 'the least possible', moved, least))
     return Measured(table, details)

@@ -42,9 +42,10 @@ class Measured(NamedTuple):
 
 
 UNITS = {
-    'time': 's', 'processor time': 's', 'memory': 'B', 'bytes moved': 'B', 'bytes a row': 'B',
-    'waiting': '%', 'share': '%', 'exponent of time': '', 'exponent of memory': '',
+    'time': 's', 'processor time': 's', 'memory': 'B', 'waiting': '%', 'exponent of time': '',
+    'exponent of memory': '',
 }  # fmt: skip
+"""Of each quantity; those that are called 'bytes ...' are in bytes."""
 
 
 def against(
@@ -67,7 +68,7 @@ def against(
 
 def with_unit(quantity: str, value: float) -> str:
     """A number as people read it: '2.3 ms', '114 MB', '0.4 %'."""
-    unit = UNITS[quantity]
+    unit = 'B' if quantity.startswith('bytes') else UNITS[quantity]
     if unit == 's':
         for factor, name in ((1, 's'), (1e3, 'ms'), (1e6, 'µs')):
             if value * factor >= 1 or name == 'µs':
