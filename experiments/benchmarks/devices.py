@@ -162,8 +162,8 @@ def measure(devices: list[int], items: int, dim: int, config: str) -> Measured:
     for name, forms in found.items():
         alone = name != STEP
         sizes = f'{count} devices' + f', 2 x {items} rows of {dim}' * alone
-        moved = {f'bytes, {form}': each['bytes moved'] for form, each in forms.items()}
-        least = {f'bytes, {form}': each['least'] for form, each in forms.items()}
+        moved = {f'bytes under {form}': each['bytes moved'] for form, each in forms.items()}
+        least = {f'bytes under {form}': each['least'] for form, each in forms.items()}
         what = f'{name}, value and gradient' if alone else name
         table.append(Row(what, sizes, 'the least possible', moved, least))
     return Measured(table, details)
