@@ -360,12 +360,33 @@ def two_views(
     keys: Key[Array, 'b'], images: Shaped[Array, 'b h w c'], augment: Augment
 ) -> tuple[Float[Array, 'b h w c'], Float[Array, 'b h w c']]:
     """Two independent augmentations of every image, each from its own half of the key."""
+    return apart(both_views(keys, images, augment))
+
+
+def both_views(
+    keys: Key[Array, 'b'], images: Shaped[Array, 'b h w c'], augment: Augment
+) -> Float[Array, 'n h w c']:
+    """The same item after item, for a network: rows 2 i and 2 i + 1 show image i.
+
+    A batch that is spread over devices stays where it is; to put all first views before all second
+    ones, images would have to travel. `apart` takes what the network makes of them apart.
+    """
 
     def both(key, image):
         return jax.vmap(augment, (0, None))(jax.random.split(key), image)
 
-    views = jax.vmap(both)(keys, images)
-    return views[:, 0], views[:, 1]
+    return jax.vmap(both)(keys, images).reshape(-1, *images.shape[1:])
+
+
+def apart(rows: Shaped[Array, 'n *s'], num_views: int = 2) -> tuple[Shaped[Array, 'b *s'], ...]:
+    """View by view what stands item after item.
+
+    >>> first, second = apart(jnp.arange(6))
+    >>> first.tolist(), second.tolist()
+    ([0, 2, 4], [1, 3, 5])
+    """
+    items = rows.reshape(-1, num_views, *rows.shape[1:])
+    return tuple(items[:, view] for view in range(num_views))
 
 
 def multi_crop(
@@ -375,9 +396,10 @@ def multi_crop(
     augment_small: Augment,
     num_small: int,
 ) -> Float[Array, 'n h w c']:
-    """Two views of every image and `num_small` small crops, view after view: n = (2 + num_small) b.
+    """Two views of every image and `num_small` small crops, item after item: n = (2 + num_small) b.
 
-    All have the size of the images: a small crop shows less of the image, but costs as much.
+    `apart` takes what a network makes of them apart. All have the size of the images: a small
+    crop shows less of the image, but costs as much.
     """
 
     def of_one(key, image):
@@ -387,5 +409,4 @@ def multi_crop(
             return large
         return jnp.concatenate([large, jax.vmap(augment_small, (0, None))(keys[2:], image)])
 
-    views = jax.vmap(of_one, out_axes=1)(keys, images)
-    return views.reshape(-1, *images.shape[1:])
+    return jax.vmap(of_one)(keys, images).reshape(-1, *images.shape[1:])

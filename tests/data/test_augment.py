@@ -202,6 +202,6 @@ def test_small_crops_follow_the_two_views_item_by_item():
     dark = lambda key, image: 0.0 * image  # noqa: E731
     plain = lambda key, image: image  # noqa: E731
     crops = jax.jit(lambda k: augment.multi_crop(k, images, plain, dark, 2))
-    views = np.asarray(crops(jax.random.split(KEY, 3))).reshape(4, 3, -1)
+    views = np.stack(augment.apart(crops(jax.random.split(KEY, 3)), 4)).reshape(4, 3, -1)
     np.testing.assert_array_equal(views[:2, :, 0], [[0.25, 0.5, 0.75]] * 2)
     np.testing.assert_array_equal(views[2:], 0)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxsep.data.augment import make_augment, to_float, two_views
+from jaxsep.data.augment import both_views, make_augment, to_float
 from jaxsep.losses.distillation import byol
 from jaxsep.method import Method
 from jaxsep.models.encoders import Mlp, Projected, apply_train, init_model, make_encoder
@@ -64,13 +64,13 @@ def make(
 
     def loss(params, extra, batch, key):
         keys = example_keys(key, len(batch['image']), axis_name)
-        views = jnp.concatenate(two_views(keys, batch['image'], change))
+        views = both_views(keys, batch['image'], change)
         (_, z), online_extra = apply_train(online, params['online'], extra['online'], views)
         p, head_extra = apply_train(predictor, params['predictor'], extra['predictor'], z)
         # The target normalises by its own batch, so that it needs no running statistics.
         (_, targets), _ = apply_train(online, extra['target'], extra['online'], views)
-        first, second = jnp.split(targets, 2)
-        value = 2.0 * byol(p, jnp.concatenate([second, first]), axis_name=axis_name)
+        of_other_view = targets.reshape(-1, 2, targets.shape[-1])[:, ::-1].reshape(targets.shape)
+        value = 2.0 * byol(p, of_other_view, axis_name=axis_name)
         agreement = 1.0 - 0.5 * byol(z, targets, axis_name=axis_name)
         extra = {**extra, 'online': online_extra, 'predictor': head_extra}
         return value, (extra, {'target_cosine': agreement})

@@ -23,7 +23,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxsep.data.augment import make_augment, to_float, two_views
+from jaxsep.data.augment import apart, both_views, make_augment, to_float
 from jaxsep.losses import contrastive_behaviour as behaviour
 from jaxsep.losses.contrastive import cosine_similarities
 from jaxsep.method import Method
@@ -106,9 +106,9 @@ def make(
 
     def contrast_batch(params, extra, batch, key):
         keys = example_keys(key, len(batch['image']), axis_name)
-        views = jnp.concatenate(two_views(keys, batch['image'], change))
+        views = both_views(keys, batch['image'], change)
         (_, z), extra = apply_train(model, params, extra, views)
-        z1, z2 = (gather(z, axis_name) for z in jnp.split(z, 2))
+        z1, z2 = (gather(z, axis_name) for z in apart(z))
         similarities = cosine_similarities(z1, z2)
         value, metrics = evaluate(similarities, max(similarities.shape[1] - 1, 1))
         return value, (extra, metrics)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxsep.data.augment import make_augment, multi_crop, to_float
+from jaxsep.data.augment import apart, make_augment, multi_crop, to_float
 from jaxsep.losses.distillation import dino, update_center
 from jaxsep.losses.swav import prototype_scores
 from jaxsep.method import Method
@@ -81,16 +81,16 @@ def make(
     def scores(params, extra, views, num_views):
         (_, z), extra = apply_train(model, params['model'], extra, views)
         found = prototype_scores(z, params['prototypes'])
-        return found.reshape(num_views, -1, num_prototypes), extra
+        return jnp.stack(apart(found, num_views)), extra
 
     def loss(params, extra, batch, key):
         b = len(batch['image'])
         keys = example_keys(key, b, axis_name)
         views = multi_crop(keys, batch['image'], change, change_small, num_small)
         student, student_extra = scores(params, extra['student'], views, 2 + num_small)
-        teacher, statistics = scores(
-            extra['teacher'], extra['teacher_statistics'], views[: 2 * b], 2
-        )
+        large = views.reshape(b, 2 + num_small, *views.shape[1:])[:, :2]
+        large = large.reshape(2 * b, *views.shape[1:])
+        teacher, statistics = scores(extra['teacher'], extra['teacher_statistics'], large, 2)
         warm = jnp.minimum(extra['step'] / warmup_steps, 1.0) if warmup_steps else 1.0
         first, last = teacher_temperature
         value = dino(

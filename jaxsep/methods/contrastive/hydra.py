@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxsep.data.augment import make_augment, to_float, two_views
+from jaxsep.data.augment import apart, both_views, make_augment, to_float
 from jaxsep.losses.hydra import (
     PAIRS,
     REDUCTIONS,
@@ -115,12 +115,12 @@ def make(
         view_key, partner_key = jax.random.split(key)
         keys = devices.example_keys(view_key, len(labels), axis_name)
         if num_views == 2:
-            views = jnp.concatenate(two_views(keys, batch['image'], change))
-            labels_of_views = jnp.tile(labels, 2)
+            views = both_views(keys, batch['image'], change)
+            labels_of_views = jnp.repeat(labels, 2)
         else:
             views, labels_of_views = jax.vmap(change)(keys, batch['image']), labels
         (h, z), changed = apply_train(model, params['model'], extra['model'], views)
-        anchors, others = z[: len(labels)], z[-len(labels) :]  # the same rows with one view
+        anchors, others = apart(z) if num_views == 2 else (z, z)
         partners = partner_classes(
             partner_key, labels, num_classes, pairs=pairs, axis_name=axis_name
         )

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 
-from jaxsep.data.augment import make_augment, to_float, two_views
+from jaxsep.data.augment import apart, both_views, make_augment, to_float
 from jaxsep.losses import isogclr
 from jaxsep.method import Method
 from jaxsep.models.encoders import Mlp, Projected, apply_train, init_model, make_encoder
@@ -90,9 +90,9 @@ def make(
         extra = dict(extra)
         samples, step = extra.pop('samples'), extra.pop('step')
         keys = example_keys(key, len(batch['image']), axis_name)
-        views = jnp.concatenate(two_views(keys, batch['image'], change))
+        views = both_views(keys, batch['image'], change)
         (_, z), extra = apply_train(model, params, extra, views)
-        z1, z2 = (gather(z, axis_name) for z in jnp.split(z, 2))
+        z1, z2 = (gather(z, axis_name) for z in apart(z))
         index = gather(batch['index'], axis_name)
         value, samples = surrogate(samples, index, z1, z2, step < steps_per_epoch)
         metrics = {'temperature': jnp.mean(samples.temperature)}

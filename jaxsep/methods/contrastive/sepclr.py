@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 
-from jaxsep.data.augment import make_augment, to_float, two_views
+from jaxsep.data.augment import apart, both_views, make_augment, to_float
 from jaxsep.losses.sepclr import sepclr, sepclr_terms
 from jaxsep.method import Method
 from jaxsep.models.encoders import apply_train, init_model, make_encoder
@@ -70,11 +70,11 @@ def make(
 
     def loss(params, extra, batch, key):
         keys = example_keys(key, len(batch['image']), axis_name)
-        views = jnp.concatenate(two_views(keys, batch['image'], change))
+        views = both_views(keys, batch['image'], change)
         ((_, c), (_, s)), extra = apply_train(model, params, extra, views)
         terms = sepclr_terms(
-            *jnp.split(c, 2),
-            *jnp.split(s, 2),
+            *apart(c),
+            *apart(s),
             batch[target] != 0,
             temperature=temperature,
             axis_name=axis_name,

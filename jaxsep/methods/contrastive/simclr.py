@@ -9,9 +9,7 @@ lightly and solo-learn.
 
 from collections.abc import Mapping, Sequence
 
-import jax.numpy as jnp
-
-from jaxsep.data.augment import make_augment, to_float, two_views
+from jaxsep.data.augment import apart, both_views, make_augment, to_float
 from jaxsep.losses.contrastive import nt_xent
 from jaxsep.losses.sphere import alignment
 from jaxsep.method import Method
@@ -53,12 +51,12 @@ def make(
 
     def loss(params, extra, batch, key):
         keys = example_keys(key, len(batch['image']), axis_name)
-        views = jnp.concatenate(two_views(keys, batch['image'], change))
+        views = both_views(keys, batch['image'], change)
         (_, z), extra = apply_train(model, params, extra, views)
-        z1, z2 = jnp.split(z, 2)
+        z1, z2 = apart(z)
         value = nt_xent(z1, z2, temperature, axis_name=axis_name, chunk_size=chunk_size)
-        apart = alignment(l2_normalize(z1), l2_normalize(z2), axis_name=axis_name)
-        return value, (extra, {'alignment': apart})
+        distance = alignment(l2_normalize(z1), l2_normalize(z2), axis_name=axis_name)
+        return value, (extra, {'alignment': distance})
 
     def outputs(params, extra, batch):
         features, z = model.apply({'params': params, **extra}, to_float(batch['image']))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 
-from jaxsep.data.augment import make_augment, to_float, two_views
+from jaxsep.data.augment import both_views, make_augment, to_float
 from jaxsep.losses.contrastive import supcon
 from jaxsep.method import Method
 from jaxsep.models.encoders import Mlp, Projected, apply_train, init_model, make_encoder
@@ -49,10 +49,10 @@ def make(
 
     def loss(params, extra, batch, key):
         keys = example_keys(key, len(batch['image']), axis_name)
-        views = jnp.concatenate(two_views(keys, batch['image'], change))
+        views = both_views(keys, batch['image'], change)
         (_, z), extra = apply_train(model, params, extra, views)
         value = supcon(
-            jnp.stack(jnp.split(z, 2), axis=1), jnp.asarray(batch[label]), temperature, temperature,
+            z.reshape(-1, 2, z.shape[-1]), jnp.asarray(batch[label]), temperature, temperature,
             axis_name=axis_name, chunk_size=chunk_size,
         )  # fmt: skip
         return value, (extra, {})

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxsep.data.augment import make_augment, multi_crop, to_float
+from jaxsep.data.augment import apart, make_augment, multi_crop, to_float
 from jaxsep.losses.swav import prototype_scores, swav
 from jaxsep.method import Method
 from jaxsep.models.encoders import Mlp, Projected, apply_train, init_model, make_encoder
@@ -64,8 +64,7 @@ def make(
         keys = example_keys(key, len(batch['image']), axis_name)
         views = multi_crop(keys, batch['image'], change, change_small, num_small)
         (_, z), extra = apply_train(model, params['model'], extra, views)
-        scores = prototype_scores(z, params['prototypes'])
-        scores = scores.reshape(2 + num_small, len(batch['image']), num_prototypes)
+        scores = jnp.stack(apart(prototype_scores(z, params['prototypes']), 2 + num_small))
         value = swav(
             scores[:2],
             scores[2:],

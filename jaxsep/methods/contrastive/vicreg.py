@@ -10,9 +10,7 @@ https://arxiv.org/abs/2105.04906, algorithm 1. Where the paper and the official 
 
 from collections.abc import Mapping, Sequence
 
-import jax.numpy as jnp
-
-from jaxsep.data.augment import make_augment, to_float, two_views
+from jaxsep.data.augment import apart, both_views, make_augment, to_float
 from jaxsep.losses.redundancy import invariance_term, variance_term, vicreg
 from jaxsep.method import Method
 from jaxsep.models.encoders import Mlp, Projected, apply_train, init_model, make_encoder
@@ -47,9 +45,9 @@ def make(
 
     def loss(params, extra, batch, key):
         keys = example_keys(key, len(batch['image']), axis_name)
-        views = jnp.concatenate(two_views(keys, batch['image'], change))
+        views = both_views(keys, batch['image'], change)
         (_, z), extra = apply_train(model, params, extra, views)
-        z1, z2 = jnp.split(z, 2)
+        z1, z2 = apart(z)
         value = vicreg(
             z1,
             z2,

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxsep.data.augment import make_augment, to_float, two_views
+from jaxsep.data.augment import apart, both_views, make_augment, to_float
 from jaxsep.losses.coding_rate import (
     coding_rate,
     mean_direction,
@@ -95,13 +95,13 @@ def make(
         """Both heads' outputs [v, n, d] for all devices' points, and the new extra state."""
         x = batch[column]
         if change is None:
-            views = (to_float(x),)
+            num_views, views = 1, to_float(x)
         else:
-            views = two_views(example_keys(key, len(x), axis_name), x, change)
-        heads, extra = apply_train(model, params, extra, jnp.concatenate(views))
+            num_views, views = 2, both_views(example_keys(key, len(x), axis_name), x, change)
+        heads, extra = apply_train(model, params, extra, views)
 
         def per_view(rows):
-            return jnp.stack([gather(part, axis_name) for part in jnp.split(rows, len(views))])
+            return jnp.stack([gather(part, axis_name) for part in apart(rows, num_views)])
 
         return *map(per_view, heads), extra
 
