@@ -1,6 +1,7 @@
 """How the command line answers: wrong flags in one line, results as a table."""
 
 import contextlib
+import logging as standard_logging
 import os
 import pathlib
 import re
@@ -30,7 +31,41 @@ def parse(argv: list[str]) -> list[str]:
         sys.exit(fail(meaning(error), 2))
     if not flags.FLAGS['verbosity'].present:
         logging.set_verbosity(logging.WARNING)  # orbax tells every rename otherwise
+        tell_once()
     return rest
+
+
+def tell_once() -> None:
+    """Errors of a save are told in one line, not also where orbax and TensorStore meet them.
+
+    orbax logs what it raises; once one write has failed it does not wait for the others, and
+    asyncio and TensorStore then tell of those.
+    """
+    logging.get_absl_logger().addFilter(
+        lambda record: not (record.exc_info and 'orbax' in record.pathname)
+    )
+    standard_logging.getLogger('asyncio').setLevel(standard_logging.CRITICAL)
+
+    def tell(unraisable):
+        if str(unraisable.exc_value) != 'Event loop is closed':
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = tell
+
+
+def leave_on_sigterm(workdir) -> None:
+    """SIGTERM ends the process with exit code 0, wherever it is: all that is written is whole.
+
+    While something learns, the training loop listens instead, which saves first.
+    """
+    line = f'stopped by SIGTERM; what is saved in {workdir} stays, the same command goes on\n'
+
+    def leave(*_):
+        with contextlib.suppress(OSError):
+            os.write(1, line.encode())
+        os._exit(0)  # no clean-up: it could hang, and a SIGKILL would not give time for it either
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def meaning(error: Exception) -> str:

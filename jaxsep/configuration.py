@@ -4,10 +4,12 @@ import hashlib
 import json
 import pathlib
 import subprocess
+import tempfile
 from collections.abc import Mapping
 
 import jaxsep
 from jaxsep import catalog
+from jaxsep.trainers.writing import write_whole
 
 FACTS = (
     'num_samples', 'num_classes', 'steps_per_epoch', 'field_sizes', 'sample_rate', 'axis_name'
@@ -135,26 +137,43 @@ def claim(workdir: pathlib.Path, config, write: bool = True) -> None:
     Args:
       write: False on all processes but one, which only check.
 
-    Raises ValueError naming the keys that differ: a workdir belongs to one config, on whatever
-    devices it goes on.
+    Raises ValueError naming the keys that differ (a workdir belongs to one config, on whatever
+    devices it goes on), where nothing can be written, and for a config.json that is damaged.
     """
     path = pathlib.Path(workdir) / 'config.json'
     resolved = json.loads(json.dumps(config.to_dict()))
     if path.exists():
-        before = json.loads(path.read_text())['config']
+        before = read_claim(path)['config']
         changed = [x for x in differences(before, resolved) if x[0] not in WHERE_IT_RUNS]
         if changed:
             shown = '; '.join(f'{k}: {a!r} there, {b!r} here' for k, a, b in changed[:4])
             more = f' and {len(changed) - 4} more' if len(changed) > 4 else ''
             raise ValueError(f'--workdir: {workdir} belongs to another config ({shown}{more})')
-        return
     if not write:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    about = {'jaxsep': jaxsep.__version__, 'git': git_hash(), 'config': resolved}
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(about, indent=2) + '\n')
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass  # the run will write there, also where config.json is there already
+        if not path.exists():
+            about = {'jaxsep': jaxsep.__version__, 'git': git_hash(), 'config': resolved}
+            write_whole(path, json.dumps(about, indent=2) + '\n')
+    except OSError as error:
+        raise ValueError(f'--workdir: cannot write in {workdir} ({error.strerror})') from error
+
+
+def read_claim(path: pathlib.Path) -> dict:
+    """What a config.json says; ValueError for a damaged one."""
+    try:
+        about = json.loads(path.read_text())
+        if not isinstance(about['config'], dict):
+            raise TypeError('config is not a dict')
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f'--workdir: {path} cannot be read ({error}); if the run there has this config, '
+            'delete the file and run again'
+        ) from error
+    return about
 
 
 def differences(before: Mapping, after: Mapping, prefix: str = '') -> list[tuple]:

@@ -5,5 +5,13 @@ class NonFiniteLoss(RuntimeError):
     """A metric of a step was NaN or infinite; the message says where and what to go back to."""
 
 
+class NotWritten(RuntimeError):
+    """The file system refused: full, read-only; the message says what, where and what is safe."""
+
+
+class NotRead(ValueError):
+    """There are checkpoints and none can be read; they are left as they are."""
+
+
 class Interrupted(RuntimeError):
     """SIGTERM arrived; the state was saved."""

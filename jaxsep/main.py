@@ -17,7 +17,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from jaxsep import catalog, command_line, configuration
-from jaxsep.errors import Interrupted, NonFiniteLoss
+from jaxsep.errors import Interrupted, NonFiniteLoss, NotRead, NotWritten
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'Path of a config, with :argument.')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Where results go; the same command resumes.')
@@ -80,6 +80,7 @@ def main(argv):
     except ValueError as error:
         return command_line.fail(error, 2)
     if not COORDINATOR.value:
+        command_line.leave_on_sigterm(workdir)
         return attempt(config, workdir)
     with command_line.last_words(f'error: {command_line.LOST}\n'):
         return attempt(config, workdir, (*hosts, HEARTBEAT.value))
@@ -100,7 +101,10 @@ def attempt(config, workdir: str | os.PathLike, hosts: tuple | None = None) -> i
     try:
         results = run(config, workdir, stages)
         done = command_line.summary(config.method, results, workdir)
-    except NonFiniteLoss as error:
+    except (NonFiniteLoss, NotRead, NotWritten) as error:
+        if hosts and isinstance(error, NotWritten):  # perhaps only here, and the others go on
+            command_line.fail(error, 1)
+            os._exit(1)
         return command_line.fail(error, 1)
     except Interrupted as message:
         done = str(message)

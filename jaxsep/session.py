@@ -19,6 +19,9 @@ from jaxsep.data import batches, source
 from jaxsep.data.source import Source
 from jaxsep.method import Estimator, Method, Tree
 from jaxsep.trainers import checkpoint, hosts, loop, optimizer, precision, predict, records, state
+from jaxsep.trainers.writing import write_whole, writing
+
+AGAIN = 'what was learnt is saved, and the same command goes on from there'
 
 
 class Stage(NamedTuple):
@@ -107,7 +110,7 @@ def reopen(workdir: str | os.PathLike, load_source=source.load) -> dict[str, tup
         raise ValueError(
             f'workdir: expected the directory of a run, got {workdir} (no config.json)'
         )
-    config = ml_collections.ConfigDict(json.loads(path.read_text())['config'])
+    config = ml_collections.ConfigDict(configuration.read_claim(path)['config'])
     done, found = {}, {}
     for given in prepare(config, load_source):
         stage = encoded(given, done)
@@ -127,7 +130,7 @@ def read_trained(stage: Stage, directory: pathlib.Path) -> Tree:
     fresh = state.create(stage.method, make_optimizer(config), config.seed, batch, stage.mesh)
     fresh = state.begin(stage.method, fresh, stage.mesh)
     kept = checkpoint.Checkpoints(
-        directory / 'checkpoints', config.select.metric, config.select.mode
+        directory / 'checkpoints', config.select.metric, config.select.mode, read_only=True
     )
     step = kept.best_step() if config.select.use == 'best' else None
     restored = kept.restore(fresh, step)
@@ -141,7 +144,9 @@ def read_fitted(stage: Stage, directory: pathlib.Path) -> Tree:
     """What an estimator fitted."""
     if not (directory / 'fitted').exists():
         raise ValueError(f'workdir: stage {stage.name!r} has not been fitted in {directory}')
-    return learn_by_fitting(stage, directory, None)[1]
+    train = stage.source.splits['train']
+    data = train.take(np.arange(len(train)))
+    return checkpoint.read_fitted(stage.method, data, stage.config.seed, directory)[0]
 
 
 def encoded(stage: Stage, done: dict[str, tuple[Stage, object]]) -> Stage:
@@ -226,7 +231,9 @@ def learn_by_gradient(stage: Stage, directory: pathlib.Path, earlier):
     )
     last = result.state
     if config.select.use == 'best' and result.best_step is not None:
-        kept = checkpoint.Checkpoints(directory / 'checkpoints', select.metric, select.mode)
+        kept = checkpoint.Checkpoints(
+            directory / 'checkpoints', select.metric, select.mode, read_only=True
+        )
         last, _ = kept.restore(last, result.best_step)
         kept.close()
     params = last.params
@@ -243,7 +250,8 @@ def learn_by_fitting(stage: Stage, directory: pathlib.Path, earlier):
     del earlier
     train = stage.source.splits['train']
     data = train.take(np.arange(len(train)))
-    fitted, seconds = checkpoint.fit_once(stage.method, data, stage.config.seed, directory)
+    with loop.sigterm():  # waits until what was fitted is saved
+        fitted, seconds = checkpoint.fit_once(stage.method, data, stage.config.seed, directory)
     return None, fitted, {'seconds': round(seconds, 1), 'rows': len(train)}
 
 
@@ -368,6 +376,5 @@ def write_json(path: pathlib.Path, content) -> None:
 def write_text(path: pathlib.Path, text: str) -> None:
     """Whole or not at all, by the first process."""
     if hosts.first():
-        temporary = path.with_suffix('.tmp')
-        temporary.write_text(text)
-        temporary.replace(path)
+        with writing(path.name, path.parent, AGAIN):
+            write_whole(path, text)

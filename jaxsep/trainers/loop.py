@@ -135,6 +135,7 @@ def train(
                 means['steps_per_second'] = (done - logged[1]) / max(now - logged[0], 1e-9)
                 logged = (now, done)
                 record.write(done, means)
+                checkpoints.check()
                 progress.update(done, {'loss': means['loss']})
                 scored = {}
                 if evaluating:
@@ -151,8 +152,10 @@ def train(
                     checkpoints.save(state, {'seconds': spent, 'scores': scores}, scored)
                     last_saved = done
                 if stopping and not last:
+                    checkpoints.wait()
                     raise Interrupted(f'stopped by SIGTERM; step {done} is saved in {workdir}')
             jax.block_until_ready(state)
+            checkpoints.wait()
         return Result(state, spent, checkpoints.best_step())
     finally:
         progress.close()
@@ -183,7 +186,9 @@ def exhausted(scores: list[float], selection: Selection) -> bool:
 def sigterm():
     """A function of the step: whether SIGTERM came, which does not end the process; main thread only.
 
-    With several processes jax listens for it, and all of them hear of it at the same step.
+    A signal that nobody answered by an exception is passed on, at the end, to whom it would have
+    reached: what was to be saved first is saved by then. With several processes jax listens for
+    it, and all of them hear of it at the same step.
     """
     if jax.process_count() > 1:
         yield hosts.stop_together
@@ -197,3 +202,5 @@ def sigterm():
         yield lambda _: event.is_set()
     finally:
         signal.signal(signal.SIGTERM, before)
+    if event.is_set():
+        signal.raise_signal(signal.SIGTERM)

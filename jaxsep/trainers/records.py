@@ -1,16 +1,21 @@
 """What a run writes while it goes: metrics.jsonl, TensorBoard events, a progress line."""
 
-import importlib.util
 import io
 import json
 import pathlib
 import sys
 import time
+from contextlib import suppress
 from typing import IO
+
+from jaxsep.trainers import events
+from jaxsep.trainers.writing import write_whole, writing
 
 
 class Records:
     """Appends metrics to <workdir>/metrics.jsonl, and to TensorBoard if it is installed.
+
+    Raises NotWritten, naming the step, where the file system refuses.
 
     Args:
       start_step: finished steps. Lines of later steps, written by a run that was
@@ -19,51 +24,48 @@ class Records:
     """
 
     def __init__(self, workdir: pathlib.Path, start_step: int = 0, quiet: bool = False):
-        self._quiet, self._events = quiet, None
+        self._quiet = quiet
         if quiet:
             return
-        self._path = pathlib.Path(workdir) / 'metrics.jsonl'
-        self._drop_after(start_step)
-        self._file = self._path.open('a')
-        if importlib.util.find_spec('tensorboardX') is not None:
-            from tensorboardX import SummaryWriter
-
-            self._events = SummaryWriter(str(workdir / 'events'), purge_step=start_step + 1)
+        self._workdir = pathlib.Path(workdir)
+        self._path = self._workdir / 'metrics.jsonl'
+        with writing('metrics.jsonl', workdir):
+            self._drop_after(start_step)
+            self._file = self._path.open('a')
+            self._events = events.open_events(self._workdir / 'events', start_step + 1)
 
     def _drop_after(self, step: int) -> None:
         if not self._path.exists():
             return
-        lines = read(self._path)
-        kept = [line for line in lines if line['step'] <= step]
-        temporary = self._path.with_suffix('.tmp')
-        temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
-        temporary.replace(self._path)
+        kept = [line for line in read(self._path) if line['step'] <= step]
+        write_whole(self._path, ''.join(json.dumps(line) + '\n' for line in kept))
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         if self._quiet:
             return
-        self._file.write(json.dumps({'step': step, **metrics}) + '\n')
-        self._file.flush()
-        if self._events is not None:
-            for name, value in metrics.items():
-                self._events.add_scalar(name, value, step)
+        with writing(f'metrics.jsonl of step {step}', self._workdir):
+            self._file.write(json.dumps({'step': step, **metrics}) + '\n')
+            self._file.flush()
+            if self._events is not None:
+                self._events.write(step, metrics)
 
     def close(self) -> None:
+        """Closes the files; what could not be written was told by `write`."""
         if self._quiet:
             return
-        self._file.close()
-        if self._events is not None:
-            self._events.close()
+        for close in (self._file.close, self._events and self._events.close):
+            with suppress(OSError):
+                close and close()
 
 
 def read(path: pathlib.Path) -> list[dict]:
-    """The lines of a metrics.jsonl; a last line that was cut off in writing is left out."""
+    """The lines of a metrics.jsonl; one that was cut off in writing, or damaged, is left out."""
     lines = []
-    for line in pathlib.Path(path).read_text().splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    for line in pathlib.Path(path).read_text(errors='replace').splitlines():
+        with suppress(json.JSONDecodeError):
+            found = json.loads(line)
+            if isinstance(found, dict) and 'step' in found:
+                lines.append(found)
     return lines
 
 

@@ -1,6 +1,9 @@
 """What a run writes while it goes."""
 
 import io
+import struct
+
+import pytest
 
 from jaxsep.trainers import records
 
@@ -38,8 +41,29 @@ def test_durations_read_as_people_write_them():
 
 
 def test_tensorboard_events_are_written_where_it_is_installed(tmp_path):
-    record = records.Records(tmp_path)
-    record.write(1, {'loss': 0.5})
+    events = pytest.importorskip('tensorboardX.proto.event_pb2')
+    record = records.Records(tmp_path, start_step=4)
+    record.write(5, {'loss': 0.5, 'error': 0.25})
     record.close()
-    assert list((tmp_path / 'events').iterdir())
-    assert records.read(tmp_path / 'metrics.jsonl') == [{'step': 1, 'loss': 0.5}]
+    (path,) = (tmp_path / 'events').iterdir()
+    content, found = path.read_bytes(), []
+    while content:  # length, its checksum, event, its checksum
+        (length,) = struct.unpack('<Q', content[:8])
+        found.append(events.Event.FromString(content[12 : 12 + length]))
+        content = content[16 + length :]
+    version, start, scalars = found
+    assert version.file_version == 'brain.Event:2'
+    assert start.step == 5 and start.session_log.status == events.SessionLog.START
+    assert scalars.step == 5
+    assert {x.tag: x.simple_value for x in scalars.summary.value} == {'loss': 0.5, 'error': 0.25}
+    assert records.read(tmp_path / 'metrics.jsonl') == [{'step': 5, 'loss': 0.5, 'error': 0.25}]
+
+
+def test_a_damaged_line_costs_no_other_line(tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    path.write_bytes(b'{"step": 1, "loss": 2}\n{"st\xffp": 2, "loss": 2}\n{"step": 3, "lo\n7\n'
+                     b'{"step": 4, "loss": 3}\n{"step": 5, "lo')  # fmt: skip
+    kept = [{'step': 1, 'loss': 2}, {'step': 4, 'loss': 3}]
+    assert records.read(path) == kept
+    records.Records(tmp_path, start_step=4).close()
+    assert records.read(path) == kept
