@@ -161,6 +161,7 @@ def fork(environment):
 
         def begin(workdir, log=None, /, **changes):
             log = log or workdir.with_suffix('.log')
+            log.write_text('')  # it is looked at before the process has opened it
             argv = ['main', *arguments(folder, workdir, changes)]
             parent.stdin.write(json.dumps([argv, str(log)]) + '\n')
             parent.stdin.flush()
