@@ -51,6 +51,15 @@ def check_labels(name: str, values, n: int) -> Column:
     if values.dtype.kind not in 'biufUSO':
         raise ValueError(f'{name}: expected integers, strings or truth values, got {values.dtype}')
     if values.dtype.kind == 'O':
+        missing = [
+            value is None or (isinstance(value, float | np.floating) and value != value)
+            for value in values.tolist()
+        ]
+        if any(missing):
+            row = missing.index(True)
+            raise ValueError(
+                f'{name}: expected a label for each point, got {values[row]} in row {row}'
+            )
         values = values.astype(str)
     if values.dtype.kind == 'f' and not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values)))

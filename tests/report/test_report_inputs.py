@@ -105,3 +105,12 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
     assert target.read_text() == 'old' and os.listdir(tmp_path) == ['out.json']
     command.write(str(target), json.dumps([1]))
     assert target.read_text() == '[1]'
+
+
+@pytest.mark.parametrize('nothing', [None, float('nan')])
+def test_objects_without_a_label_are_refused_as_floats_are(nothing):
+    values = np.array(['a', 'b', nothing, 'a', 'b', 'a'], object)
+    with pytest.raises(
+        ValueError, match=f'kind: expected a label for each point, got {nothing} in row 2'
+    ):
+        inputs.check_labels('kind', values, 6)
