@@ -3,7 +3,8 @@
 q(c | v) = N(mean(v), exp(log_variance(v))) is learnt by its likelihood; the bound compares how
 well it explains the c that came with v and the c of other rows. All functions take what q says
 of each row, so any network can be q. A bound of the true information it is only where q is good:
-give q several steps of `gaussian_nll` for each step that lowers the bound.
+give q several steps of `gaussian_nll` for each step that lowers the bound. Squared
+differences over variances overflow float32 beyond 1e38.
 
 Source: Cheng 2020, https://arxiv.org/abs/2006.12013
 """

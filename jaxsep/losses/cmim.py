@@ -38,7 +38,8 @@ def gaussian_log_prob(
 ) -> Float[Array, 'b']:
     """The log-density of rows under Gaussians with independent dimensions, summed over them.
 
-    log p = -1/2 sum_d ( log(2 pi) + logvar_d + (x_d - mean_d)^2/exp(logvar_d) ).
+    log p = -1/2 sum_d ( log(2 pi) + logvar_d + (x_d - mean_d)^2/exp(logvar_d) ). Squares of
+    differences beyond 1e18 overflow float32.
 
     Empty case: 0 without dimensions.
     """

@@ -14,6 +14,7 @@ from jaxsep.losses.contrastive import Scalar
 from jaxsep.losses.cross_entropy import cross_entropy
 from jaxsep.ops import devices
 from jaxsep.ops.geometry import in_float32, l2_normalize
+from jaxsep.ops.softmax import log_softmax, softmax
 
 
 def byol(
@@ -73,7 +74,7 @@ def dino(
         if isinstance(value, (int, float)) and not value > 0:
             raise ValueError(f'{name} must be positive, got {value}')
     teacher, center = jax.lax.stop_gradient((in_float32(teacher), in_float32(center)))
-    targets = jax.nn.softmax((teacher - center[None, None, :]) / teacher_temperature)
+    targets = softmax((teacher - center[None, None, :]) / teacher_temperature)
     logits = in_float32(student) / student_temperature
     return cross_view_entropy(targets, logits, axis_name=axis_name)
 
@@ -125,7 +126,7 @@ def cross_view_entropy(
         raise ValueError(
             f'logits: expected at least the {num_targets} views of the targets, got {num_views}'
         )
-    log_probability = jax.nn.log_softmax(in_float32(logits))
+    log_probability = log_softmax(logits)
     # Products of all pairs [g v] per row, then the mean over the rows.
     entropy = -jnp.einsum(
         'gbk,vbk->bgv', in_float32(targets), log_probability, precision=jax.lax.Precision.HIGHEST
@@ -165,10 +166,8 @@ def knowledge_distillation(
     if not temperature > 0:
         raise ValueError(f'temperature must be positive, got {temperature}')
     teacher = jax.lax.stop_gradient(in_float32(teacher)) / temperature
-    target, known = jax.nn.softmax(teacher), jax.nn.log_softmax(teacher)
-    divergence = jnp.sum(
-        target * (known - jax.nn.log_softmax(in_float32(student) / temperature)), axis=-1
-    )
+    target, known = softmax(teacher), log_softmax(teacher)
+    divergence = jnp.sum(target * (known - log_softmax(in_float32(student) / temperature)), axis=-1)
     own = cross_entropy(student, labels, axis_name=axis_name)
     soft = temperature**2 * devices.mean(divergence, axis_name)
     return alpha * own + (1.0 - alpha) * soft

@@ -176,7 +176,8 @@ def _standardized(z, total, eps, axis_name):
 
 
 def _off_diagonal_squares(matrix):
-    return jnp.sum(jnp.where(off_diagonal(matrix.shape[0]), jnp.square(matrix), 0.0))
+    # Squared after the choice: the gradient of an infinite square that is left out is NaN.
+    return jnp.sum(jnp.square(jnp.where(off_diagonal(matrix.shape[0]), matrix, 0.0)))
 
 
 def _zero(z):

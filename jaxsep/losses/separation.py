@@ -1,6 +1,7 @@
 """Losses of source separation: signal to distortion in dB, over permutations or mixtures; L1.
 
-Estimates and targets are [b, n, t]: n sources of t samples. Losses are minus the decibels.
+Estimates and targets are [b, n, t]: n sources of t samples. Losses are minus the decibels. Energies
+are divided by `eps` and multiplied by one another: samples beyond 1e9 overflow float32.
 """
 
 import itertools

@@ -5,7 +5,8 @@ networks give c and s. InfoMax on c over all images and on s over the targets, w
 s of the background is held at 0; and a large joint entropy H(c, s) leaves little that both
 know, I(c; s) = H(c) + H(s) - H(c, s). Entropies are estimated with the Gaussian kernel
 exp(-d^2 / (2 temperature)): the uniformity of `jaxsep.losses.sphere` at
-t = 1 / (2 temperature), and `joint_entropy`.
+t = 1 / (2 temperature), and `joint_entropy`. Rows are taken as they are where nothing else is said:
+squares of entries beyond 1e18 overflow float32.
 
 `axis_name` as in `jaxsep.losses.contrastive`. https://arxiv.org/abs/2402.11928;
 https://github.com/neurospin-projects/2024_rlouiset_sep_clr

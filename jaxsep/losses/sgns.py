@@ -13,7 +13,8 @@ def sgns_loss(
     """The loss of each pair of a centre and its context, against n negatives of its own.
 
     -log sigmoid(center.context) - sum_n log sigmoid(-center.negative_n). Vectors are taken as they
-    are, not normalised. Without negatives only the first term is left.
+    are, not normalised; products of entries beyond 1e18 overflow float32. Without negatives only
+    the first term is left.
 
     >>> import jax.numpy as jnp
     >>> zero = jnp.zeros((1, 2))

@@ -1,7 +1,8 @@
 """Alignment and uniformity: what a contrastive loss asks of points on the unit sphere.
 
 Both expect rows of unit norm and do NOT normalise them: uniformity of raw features can
-be made arbitrarily good by scaling them up. `axis_name` and `chunk_size` as in
+be made arbitrarily good by scaling them up, and those beyond 1e18 overflow float32.
+`axis_name` and `chunk_size` as in
 `jaxsep.losses.contrastive`.
 """
 

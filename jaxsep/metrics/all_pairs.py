@@ -38,7 +38,8 @@ class AllPairs(NamedTuple):
       sums_euclidean: per label column [n c]: sum of the distances to each class.
       sums_cosine: the same for 1 - cosine.
       mean_distance: mean Euclidean distance over i < j.
-      uniformity: log mean_{i<j} exp(-2 |z_i - z_j|^2), z the normalised rows.
+      uniformity: log mean_{i<j} exp(-2 |z_i - z_j|^2), z the normalised rows. Rows that are much
+        shorter than others (1e-4 in float32) lose digits.
       searched_again: rows whose neighbours needed more than the first pass.
     """
 
@@ -103,6 +104,9 @@ def all_pairs(
     [1.0, 5.099]
     """
     points = np.asarray(points)
+    power = _power_of_two(points)
+    if power != 1:
+        points = (points / power).astype(points.dtype)
     n, d = points.shape
     if not 1 <= k < n:
         raise ValueError(f'k: expected 1 .. {n - 1} neighbours for {n} points, got {k}')
@@ -136,11 +140,12 @@ def all_pairs(
     pairs = n * (n - 1)
     cuts = np.cumsum(num_classes)[:-1] if len(num_classes) else []
     return AllPairs(
-        *euclidean,
+        euclidean[0],
+        euclidean[1] * dtype(power),
         *cosine,
-        tuple(np.split(whole.sums[:, 1:], cuts, axis=1)) if len(labels) else (),
+        tuple(np.split(whole.sums[:, 1:] * dtype(power), cuts, axis=1)) if len(labels) else (),
         tuple(np.split(np.asarray(sums_cosine), cuts, axis=1)) if len(labels) else (),
-        float(np.sum(whole.sums[:, 0], dtype=np.float64) / pairs),
+        float(np.sum(whole.sums[:, 0], dtype=np.float64) / pairs) * power,
         float(np.log(np.sum(whole.exponentials, dtype=np.float64) / pairs)),
         again,
     )
@@ -185,12 +190,20 @@ def purity_curve(
     return np.cumsum(same.mean(axis=0)) / np.arange(1, same.shape[1] + 1)
 
 
+def _power_of_two(points: np.ndarray) -> float:
+    """What to divide by so that squares stay in range; 1 for ordinary points, see `ops.geometry`."""
+    largest = float(np.max(np.abs(points), initial=0)) if points.dtype.kind == 'f' else 1.0
+    ordinary = largest == 0 or 1e-6 <= largest <= 1e6 or not np.isfinite(largest)
+    return 1.0 if ordinary else 2.0 ** np.clip(np.floor(np.log2(largest)), -100, 100)
+
+
 def _prepare(points: np.ndarray, dtype: type) -> _Points:
     double = points.astype(np.float64)
     norm = np.sqrt(np.einsum('nd,nd->n', double, double))
     zero = norm == 0
     inverse = np.where(zero, 0.0, 1.0 / np.where(zero, 1.0, norm))
     unit = (double * inverse[:, None]).astype(dtype)
+    inverse = np.minimum(inverse, 1e15)  # products of two stay finite in float32
     double -= double.mean(axis=0)
     square = np.einsum('nd,nd->n', double, double)
     arrays = (double, square, unit, norm - norm.mean(), inverse, zero)
@@ -217,7 +230,7 @@ def _search(
     radial = own.radius[:, None] - points.radius[None, :]
     radial = radial * radial
     without_angle = jnp.maximum(own.zero[:, None], points.zero[None, :])
-    cosine = jnp.maximum(square - radial, 0) * factor + without_angle
+    cosine = jnp.minimum(jnp.maximum(square - radial, 0) * factor, 2) + without_angle
 
     bound_euclidean = jnp.where(itself, jnp.inf, square - slack * scale)
     bound_cosine = jnp.where(itself, jnp.inf, cosine - slack * (scale + radial) * factor)

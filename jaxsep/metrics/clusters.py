@@ -19,6 +19,7 @@ from jaxsep.ops.geometry import (
     in_float32,
     l2_normalize,
     norm,
+    power_of_two,
     sqrt,
     squared_distances,
 )
@@ -57,7 +58,7 @@ def silhouette_samples(
     if metric not in METRICS:
         raise ValueError(f'metric must be one of {METRICS}, got {metric!r}')
     cosine = metric == 'cosine'
-    x = l2_normalize(x) if cosine else in_float32(x)
+    x = l2_normalize(x) if cosine else in_float32(x) / power_of_two(x)
     zero = jnp.all(x == 0, axis=-1)
     x = x - jnp.mean(x, axis=0, keepdims=True)
     residuals = x - class_means(x, labels, num_classes)[labels]
@@ -105,7 +106,7 @@ def davies_bouldin(
     members of c to mu_c. Infinite where two classes share their mean, as long as they
     have any width; 0 with fewer than two classes.
     """
-    x = in_float32(x)
+    x = in_float32(x) / power_of_two(x)
     x = x - jnp.mean(x, axis=0, keepdims=True)
     means = class_means(x, labels, num_classes)
     counts = class_counts(labels, num_classes, x.dtype)
@@ -128,7 +129,7 @@ def calinski_harabasz(
     """The F statistic of the class means: (tr S_B / (C - 1)) / (tr S_W / (n - C)).
 
     C counts the classes that have points. Grows with n: compare only sets of the same
-    size. 0 with one class, or with as many classes as points.
+    size. 0 with one class, or with as many classes as points. Infinite where every class is a point.
     """
     present = jnp.sum(class_counts(labels, num_classes) > 0)
     free = labels.shape[0] - present

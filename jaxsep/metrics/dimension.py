@@ -70,13 +70,15 @@ def nearest_two_distances(x: Float[Array, 'n d']) -> Float[Array, 'n 2']:
     if n < 3:
         raise ValueError(f'x: expected at least 3 points, got {n}')
     x = geometry.in_float32(x)
+    power = geometry.power_of_two(x)
+    x = x / power
 
     def two_nearest(index: Array) -> Array:
         squares = geometry.direct_squared_distances(x[index][None, :], x)[0]
         others = jnp.where(jnp.arange(n) == index, jnp.inf, squares)
         return -jax.lax.top_k(-others, 2)[0]
 
-    return geometry.sqrt(jax.lax.map(two_nearest, jnp.arange(n)))
+    return power * geometry.sqrt(jax.lax.map(two_nearest, jnp.arange(n)))
 
 
 def intrinsic_dimension(x: Float[Array, 'n d'], fraction: float = 0.9) -> Float[Array, '']:
@@ -90,7 +92,9 @@ def _log_ratios(nearest: Float[Array, 'n 2']) -> tuple[Float[Array, 'n'], Bool[A
     first, second = nearest[:, 0], nearest[:, 1]
     kept = (first > 0) & (second > first)
     excess = jnp.where(kept, second - first, 0.0) / jnp.where(kept, first, 1.0)
-    return jnp.log1p(excess), kept
+    smallest = jnp.finfo(nearest.dtype).tiny
+    far = jnp.log(jnp.maximum(second, smallest)) - jnp.log(jnp.maximum(first, smallest))
+    return jnp.where(jnp.isinf(excess), far, jnp.log1p(excess)), kept
 
 
 def _divide(numerator: Float[Array, ''], denominator: Float[Array, '']) -> Float[Array, '']:

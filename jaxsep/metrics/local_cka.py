@@ -11,7 +11,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxsep.ops.geometry import in_float32, l2_normalize, matmul, sqrt, squared_distances
+from jaxsep.ops.geometry import (
+    in_float32,
+    l2_normalize,
+    matmul,
+    power_of_two,
+    sqrt,
+    squared_distances,
+)
 
 
 @jax.jit
@@ -28,13 +35,15 @@ def local_cka(
     cost (a + b) p q + a b, in place of a CKA of n + 1 rows for each.
 
     The scores of a row differ by about one part in n: with more than some 10,000 anchors use
-    float64. 0 where one side is constant.
+    float64. 0 where one side is constant. Fourth powers of the distance of a query from the mean, in
+    units of the anchors' size, must be representable: up to 1e8 in float32.
     """
     n = len(x_anchors)
     x_mean, y_mean = (jnp.mean(in_float32(z), axis=0) for z in (x_anchors, y_anchors))
     x, y = in_float32(x_anchors) - x_mean[None, :], in_float32(y_anchors) - y_mean[None, :]
     u, v = in_float32(x_queries) - x_mean[None, :], in_float32(y_queries) - y_mean[None, :]
     # Neither scale matters; unit scales keep the fourth powers below within range.
+    (x, u), (y, v) = ((a / power_of_two(a), b / power_of_two(a)) for a, b in ((x, u), (y, v)))
     x_size, y_size = (jnp.sqrt(jnp.sum(jnp.square(z))) for z in (x, y))
     x, u = (z / jnp.where(x_size > 0, x_size, 1.0) for z in (x, u))
     y, v = (z / jnp.where(y_size > 0, y_size, 1.0) for z in (y, v))
@@ -72,6 +81,7 @@ def local_cka_rbf(
 
     def kernel(anchors, query):
         rows = jnp.concatenate([in_float32(anchors), in_float32(query)[None, :]])
+        rows = rows / power_of_two(rows)
         squares = squared_distances(rows, rows)
         squares = jnp.where(jnp.eye(len(rows), dtype=bool), 0.0, squares)
         ordered = jnp.sort(jnp.where(squares > 0, squares, jnp.inf).reshape(-1))

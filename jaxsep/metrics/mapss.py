@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxsep.ops.geometry import in_float32, matmul, squared_distances
+from jaxsep.ops.geometry import in_float32, matmul, power_of_two, squared_distances
 from jaxsep.ops.masks import masked_mean
 
 REFERENCE, OUTPUT = 0, 1
@@ -86,6 +86,7 @@ def diffusion_map(
     count = jnp.sum(mask)
     mean = masked_mean(points, mask[:, None], axis=0)
     points = jnp.where(mask[:, None], points - mean[None, :], 0)
+    points = points / power_of_two(points)  # the scale of the kernel comes from the points
     distances = squared_distances(points, points) * ~np.eye(n, dtype=bool)
     scale = 2 * lower_median(distances, mask)
     coincide = jnp.where(distances > 0, 0.0, 1.0)  # the limit, where most points are the same
@@ -127,6 +128,8 @@ def lower_median(distances: Float[Array, 'n n'], mask: Bool[Array, 'n']) -> Floa
       mask: the rows and columns that exist.
     """
     dtype = distances.dtype
+    if len(distances) < 2:
+        return jnp.zeros((), dtype)
     integers = {4: jnp.int32, 8: jnp.int64}[dtype.itemsize]
     i, j = np.triu_indices(len(distances), 1)
     pairs = mask[i] & mask[j]

@@ -219,7 +219,8 @@ def pm_radii(
     dt = f (var' + var) / mu^2, da = G of the output. For `prob`, Bernstein bounds of mu and of sigma
     with log(6 / delta) and R = max a_p, at most half of k, theta and a.
 
-    The code centres the covariance on the mean here, and not on the reference as PM does; kept.
+    The code centres the covariance on the mean here, and not on the reference as PM does; kept. So
+    S need not be positive, and NaN comes where it is singular in the precision of the coordinates.
 
     Args:
       coordinates, mask, num_kept: as for `pm`, all n - 1 coordinates.
@@ -294,7 +295,8 @@ def box_radii(
         )
         return ks, distances / thetas
 
-    factor = jnp.max(jnp.where(mask, energy, -jnp.inf)) * n / (n - 1)
+    factor = jnp.max(jnp.where(mask, energy, -jnp.inf), initial=-jnp.inf) * n / (n - 1)
+    factor = jnp.where(jnp.any(mask), factor, 0)
     bias = corners(
         factor * (mean_full + mean) / variance,
         factor * (variance_full + variance) / (mean**2 + 1e-9),
@@ -323,6 +325,6 @@ def box_radii(
         jnp.concatenate([*both, centre[None]])
         for both, centre in zip(zip(bias, prob, strict=True), (k, a / theta), strict=True)
     )
-    values = jax.scipy.special.gammaincc(shapes, places)
+    values = jnp.clip(jax.scipy.special.gammaincc(shapes, places), 0, 1)  # inf at extreme shapes
     changes = jnp.abs(values[:-1] - values[-1])
     return jnp.max(changes[:8]), jnp.max(changes[8:])

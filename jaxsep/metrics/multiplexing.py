@@ -47,6 +47,7 @@ def shared_table(
     the examples that field t sends to m only. Zeros without examples.
 
     Args:
+      table, theta: products of entries beyond 1e18 overflow float32.
       rows: the row that each field of each example reads.
       labels: 0 or 1, or a probability.
 

@@ -15,6 +15,7 @@ from jaxsep.ops.geometry import (
     direct_squared_distances,
     in_float32,
     l2_normalize,
+    power_of_two,
     sqrt,
     squared_distances,
 )
@@ -71,6 +72,8 @@ def nearest(
     queries, keys = prepare(queries), prepare(keys)
     # A zero vector has cosine distance 1 to everything, which no point of the sphere gives.
     zero_query, zero_key = jnp.all(queries == 0, axis=-1), jnp.all(keys == 0, axis=-1)
+    power = jnp.maximum(power_of_two(queries), power_of_two(keys))
+    queries, keys = queries / power, keys / power
     middle = jnp.mean(keys, axis=0, keepdims=True)
     centred_queries, centred_keys = queries - middle, keys - middle
     num_candidates = min(k + SPARE_CANDIDATES, num_keys)
@@ -89,7 +92,7 @@ def nearest(
         )
         exact = jnp.where(selves[candidates], jnp.inf, exact)
         values, indices = jax.lax.sort((exact, candidates.astype(jnp.int32)), num_keys=2)
-        return (values if cosine else sqrt(values))[:k], indices[:k]
+        return (values if cosine else power[0] * sqrt(values))[:k], indices[:k]
 
     chunk_size = max(min(chunk_size, num_queries), 1)
     return jax.lax.map(search, jnp.arange(num_queries), batch_size=chunk_size)

@@ -51,6 +51,7 @@ def within_class_variability(
       rcond: eigenvalues of Sigma_B below this fraction of the largest count as 0; Sigma_B has
         rank C - 1 at most. Rounding of the means is 1e-14 of it even in float32.
     """
+    features = geometry.in_float32(features) / geometry.power_of_two(features)
     means, _, residuals = _class_means(features, labels, num_classes)
     _, scale, directions = jnp.linalg.svd(means, full_matrices=False)
     kept = scale > rcond**0.5 * jnp.max(scale, initial=0.0)
@@ -103,6 +104,7 @@ def equinorm(vectors: Float[Array, 'k d']) -> Float[Array, '']:
     For the centred class means or the rows of the classifier. 0 if all are zero.
     """
     norms = geometry.norm(vectors)
+    norms = norms / geometry.power_of_two(norms)
     mean = jnp.mean(norms)
     deviation = geometry.sqrt(jnp.mean(jnp.square(norms - mean)))
     return jnp.where(mean > 0, deviation / jnp.where(mean > 0, mean, 1.0), 0.0)
@@ -154,7 +156,8 @@ def nearest_mean_mismatch(
     means, present, _ = _class_means(features, labels, weights.shape[0])
     logits = jnp.matmul(features, geometry.in_float32(weights).T, precision=_HIGHEST)
     decided = jnp.argmax(logits + geometry.in_float32(bias)[None, :], axis=1)
-    distances = geometry.squared_distances(_centered(features), means)
+    power = geometry.power_of_two(features)
+    distances = geometry.squared_distances(_centered(features) / power, means / power)
     nearest = jnp.argmin(jnp.where(present[None, :], distances, jnp.inf), axis=1)
     return jnp.sum(decided != nearest) / jnp.asarray(max(labels.size, 1), features.dtype)
 

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxsep.metrics.scatter import class_counts
-from jaxsep.ops.geometry import in_float32
+from jaxsep.ops.geometry import in_float32, power_of_two
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -106,14 +106,20 @@ def ridge_probe(
     """Least squares on targets +1 (own class) and -1 (others), in closed form.
 
     min over W, b of ||X W^T + b - T||^2 + alpha ||W||^2, bias free; the class is the
-    arg-max. `alpha` must be positive where the features are linearly dependent.
+    arg-max. `alpha` must be positive where the features are linearly dependent; it counts as at
+    least 4 d times the rounding of the largest sum of squares, without which large features
+    that depend on one another have no solution.
     """
     x = in_float32(x)
     middle = jnp.mean(x, axis=0)
     x = x - middle[None, :]
+    power = power_of_two(x)
+    x, alpha = x / power, jnp.squeeze(alpha / power / power)
     targets = 2.0 * jax.nn.one_hot(labels, num_classes, dtype=x.dtype) - 1.0
     bias = jnp.mean(targets, axis=0)
-    gram = jnp.matmul(x.T, x, precision=HIGHEST) + alpha * jnp.eye(x.shape[1], dtype=x.dtype)
+    gram = jnp.matmul(x.T, x, precision=HIGHEST)
+    rounding = 4 * x.shape[1] * jnp.finfo(x.dtype).eps * jnp.max(jnp.diagonal(gram), initial=0.0)
+    gram = gram + jnp.maximum(alpha, rounding) * jnp.eye(x.shape[1], dtype=x.dtype)
     products = jnp.matmul(x.T, targets - bias[None, :], precision=HIGHEST)
-    weights = jax.scipy.linalg.solve(gram, products, assume_a='pos').T
+    weights = jax.scipy.linalg.solve(gram, products, assume_a='pos').T / power
     return _uncentred(weights, bias, middle, _present(labels, num_classes))

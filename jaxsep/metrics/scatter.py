@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxsep.ops.geometry import direct_squared_distances, in_float32
+from jaxsep.ops.geometry import direct_squared_distances, in_float32, power_of_two
 
 HIGHEST = jax.lax.Precision.HIGHEST
 _compiled = functools.partial(jax.jit, static_argnames=('num_classes',))
@@ -57,10 +57,21 @@ def _residuals(x, labels, num_classes):
     return x - means[labels], means, class_counts(labels, num_classes, x.dtype)
 
 
-def _ratio(numerator, denominator):
-    """Numerator / denominator; infinite at positive / 0, and 0 at 0 / 0."""
+def _in_range(x, labels, num_classes, axis=None):
+    """`_residuals` with residuals and means in units of powers of two, and the quotient of the units.
+
+    A ratio of squares times that of the squared units, `_ratio`, is the ratio at any scale.
+    """
+    residuals, means, counts = _residuals(x, labels, num_classes)
+    within, between = power_of_two(residuals, axis), power_of_two(means, axis)
+    return residuals / within, means / between, counts, between / within
+
+
+def _ratio(numerator, denominator, units=1.0):
+    """Numerator / denominator times units^2; infinite at positive / 0, and 0 at 0 / 0."""
     positive = denominator > 0
     quotient = numerator / jnp.where(positive, denominator, 1.0)
+    quotient = jnp.where(quotient > 0, quotient * units * units, quotient)
     return jnp.where(positive, quotient, jnp.where(numerator > 0, jnp.inf, 0.0))
 
 
@@ -70,7 +81,7 @@ def within_scatter(
 ) -> Float[Array, 'd d']:
     """The scatter of the points around their class means.
 
-    S_W = sum_c sum_{i in c} (x_i - mu_c)(x_i - mu_c)^T.
+    S_W = sum_c sum_{i in c} (x_i - mu_c)(x_i - mu_c)^T. Sums of squares must be representable.
     """
     residuals, _, _ = _residuals(x, labels, num_classes)
     return jnp.matmul(residuals.T, residuals, precision=HIGHEST)
@@ -82,7 +93,8 @@ def between_scatter(
 ) -> Float[Array, 'd d']:
     """The scatter of the class means around the mean of all points.
 
-    S_B = sum_c n_c (mu_c - mu)(mu_c - mu)^T; large classes weigh more.
+    S_B = sum_c n_c (mu_c - mu)(mu_c - mu)^T; large classes weigh more. Sums of squares must be
+    representable.
     """
     _, means, counts = _residuals(x, labels, num_classes)
     return jnp.matmul(means.T, counts[:, None] * means, precision=HIGHEST)
@@ -97,9 +109,9 @@ def fisher_ratio_per_feature(
     r_f = sum_c n_c (mu_cf - mu_f)^2 / sum_c sum_{i in c} (x_if - mu_cf)^2.
     A feature that is constant has ratio 0.
     """
-    residuals, means, counts = _residuals(x, labels, num_classes)
+    residuals, means, counts, units = _in_range(x, labels, num_classes, 0)
     between = jnp.sum(counts[:, None] * means * means, axis=0)
-    return _ratio(between, jnp.sum(residuals * residuals, axis=0))
+    return _ratio(between, jnp.sum(residuals * residuals, axis=0), units[0])
 
 
 @_compiled
@@ -116,9 +128,9 @@ def fisher_trace_ratio(
       >>> float(fisher_trace_ratio(x, jnp.array([0, 0, 1, 1]), 2))
       4.0
     """
-    residuals, means, counts = _residuals(x, labels, num_classes)
+    residuals, means, counts, units = _in_range(x, labels, num_classes)
     between = jnp.sum(counts * jnp.sum(means * means, axis=-1))
-    return _ratio(between, jnp.sum(residuals * residuals))
+    return _ratio(between, jnp.sum(residuals * residuals), jnp.squeeze(units))
 
 
 @_compiled
@@ -130,13 +142,13 @@ def fisher_trace_ratio_balanced(
     tr B / tr W, with B = mean_c (mu_c - m)(mu_c - m)^T, m = mean_c mu_c, and W the mean
     over classes of their biased covariances; means over the classes that have points.
     """
-    residuals, means, counts = _residuals(x, labels, num_classes)
+    residuals, means, counts, units = _in_range(x, labels, num_classes)
     present = (counts > 0)[:, None]
     num_present = jnp.maximum(jnp.sum(present), 1).astype(means.dtype)
     middle = jnp.sum(means, axis=0, keepdims=True) / num_present  # an absent mean is 0
     between = jnp.sum(jnp.where(present, jnp.square(means - middle), 0.0)) / num_present
     within = jnp.sum(_variances(residuals, labels, counts)) / num_present
-    return _ratio(between, within)
+    return _ratio(between, within, jnp.squeeze(units))
 
 
 def _variances(residuals, labels, counts):
@@ -155,12 +167,14 @@ def fisher_trace(
     S_W is singular and the pseudo-inverse drops just the directions that separate best.
     Use float64: small eigenvalues of S_W decide.
     """
+    x = in_float32(x) / power_of_two(x)
     inverse = jnp.linalg.pinv(within_scatter(x, labels, num_classes), hermitian=True)
     return jnp.sum(inverse * between_scatter(x, labels, num_classes))
 
 
 def _generalised_eigenvalues(x, labels, num_classes):
     """Eigenvalues of (S_B, S_W + r tr(S_W) I), ascending; r = 1e-12, in float32 its epsilon."""
+    x = in_float32(x) / power_of_two(x)
     within = within_scatter(x, labels, num_classes)
     between = between_scatter(x, labels, num_classes)
     eigenvalues, vectors = jnp.linalg.eigh(within)
@@ -220,10 +234,9 @@ def fisher_ratio_two_class(
     """
     if num_classes != 2:
         raise ValueError(f'fisher_ratio_two_class expects num_classes=2, got {num_classes}')
-    residuals, means, counts = _residuals(x, labels, 2)
-    ratio = _ratio(
-        jnp.square(means[1] - means[0]), jnp.sum(_variances(residuals, labels, counts), axis=0)
-    )
+    residuals, means, counts, units = _in_range(x, labels, 2, 0)
+    apart = jnp.square(means[1] - means[0])
+    ratio = _ratio(apart, jnp.sum(_variances(residuals, labels, counts), axis=0), units[0])
     return jnp.where(jnp.all(counts > 0), ratio, 0.0)
 
 
@@ -235,9 +248,9 @@ def pairwise_fisher_ratio(
 
     Biased covariances; 0 on the diagonal and wherever a class has no points.
     """
-    residuals, means, counts = _residuals(x, labels, num_classes)
+    residuals, means, counts, units = _in_range(x, labels, num_classes)
     traces = jnp.sum(_variances(residuals, labels, counts), axis=-1)
-    ratio = _ratio(direct_squared_distances(means, means), traces[:, None] + traces[None, :])
+    ratio = _ratio(direct_squared_distances(means, means), traces[:, None] + traces[None, :], units)
     present = counts > 0
     both = present[:, None] & present[None, :] & ~jnp.eye(num_classes, dtype=bool)
     return jnp.where(both, ratio, 0.0)

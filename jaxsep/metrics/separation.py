@@ -162,6 +162,7 @@ def correlations(
     x: Float[np.ndarray, 't'], y: Float[np.ndarray, 't'], length: int
 ) -> Float[np.ndarray, 'a']:
     """sum_u x[u] y[u + a] for a = 0 .. length - 1: x delayed by a, times y."""
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     size = scipy.fft.next_fast_len(len(x) + length, real=True)
     spectrum = np.conj(np.fft.rfft(x, size)) * np.fft.rfft(y, size)
     return np.fft.irfft(spectrum, size)[:length]
@@ -169,10 +170,10 @@ def correlations(
 
 def energy_ratio(signal: Float[np.ndarray, 't'], error: Float[np.ndarray, 't']) -> float:
     """10 log10(|signal|^2 / |error|^2); inf without an error."""
-    above, below = np.sum(signal**2), np.sum(error**2)
+    above, below = (float(np.sum(np.asarray(x, np.float64) ** 2)) for x in (signal, error))
     if below == 0:
         return np.inf
-    return 10 * np.log10(above / below) if above > 0 else -np.inf
+    return float(10 * np.log10(above / below)) if above > 0 else -np.inf
 
 
 def segmental_snr(

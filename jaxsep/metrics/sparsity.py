@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxsep.ops.geometry import in_float32, norm
+from jaxsep.ops.geometry import in_float32, norm, power_of_two
 
 EPSILON = 1e-6
 
@@ -26,9 +26,12 @@ def r2(x: Float[Array, 'n d'], reconstruction: Float[Array, 'n d']) -> Float[Arr
     >>> r2(x, x).item(), round(r2(x, jnp.full((2, 2), 0.5)).item(), 4)
     (1.0, 0.0)
     """
-    x = in_float32(x)
-    error = jnp.mean(jnp.square(x - in_float32(reconstruction)))
-    return 1.0 - error / (jnp.mean(jnp.square(x - jnp.mean(x))) + EPSILON)
+    x, reconstruction = in_float32(x), in_float32(reconstruction)
+    power = jnp.maximum(jnp.maximum(power_of_two(x), power_of_two(reconstruction)), 1.0)
+    x, reconstruction = x / power, reconstruction / power
+    epsilon = jnp.maximum(jnp.squeeze(EPSILON / power / power), jnp.finfo(x.dtype).tiny)
+    error = jnp.mean(jnp.square(x - reconstruction))
+    return 1.0 - error / (jnp.mean(jnp.square(x - jnp.mean(x))) + epsilon)
 
 
 @jax.jit
@@ -44,7 +47,7 @@ def relative_error(x: Float[Array, 'n d'], reconstruction: Float[Array, 'n d']) 
 
 
 @jax.jit
-def l0(codes: Float[Array, 'n m'], threshold: float = 1e-6) -> Float[Array, '']:
+def l0(codes: Float[Array, 'n m'], threshold: float | Float[Array, ''] = 1e-6) -> Float[Array, '']:
     """The share of entries with |z| >= threshold; times m, the codes that a row uses."""
     return jnp.mean(jnp.abs(in_float32(codes)) >= threshold, dtype=jnp.float32)
 
@@ -70,9 +73,11 @@ def kappa4(codes: Float[Array, 'n m']) -> Float[Array, 'n']:
     1 for a single nonzero entry, 1/m for equal ones. Hurley and Rickard 2009, Comparing measures
     of sparsity.
     """
-    squares = jnp.square(in_float32(codes))
+    power = jnp.maximum(power_of_two(codes, 1), 1.0)
+    squares = jnp.square(in_float32(codes) / power)
     total = jnp.sum(squares, axis=1)
-    return jnp.sum(jnp.square(squares), axis=1) / (jnp.square(total) + EPSILON)
+    epsilon = (EPSILON / power / power / power / power)[:, 0]
+    return jnp.sum(jnp.square(squares), axis=1) / (jnp.square(total) + epsilon)
 
 
 @jax.jit

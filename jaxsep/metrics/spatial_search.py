@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxsep.ops.geometry import in_float32, sqrt, squared_distances
+from jaxsep.ops.geometry import in_float32, power_of_two, sqrt, squared_distances
 
 REDUCTIONS = ('mean', 'sum', 'min')
 
@@ -44,11 +44,12 @@ def spatial_search_distances(
     if not p or not r:
         raise ValueError(f'queries, references: expected patches, got {p} and {r}')
     reduce = {'mean': jnp.mean, 'sum': jnp.sum, 'min': jnp.min}[reduction]
-    rows = in_float32(queries).reshape(q * p, d)
+    power = jnp.maximum(power_of_two(queries), power_of_two(references)).reshape(())
+    rows = in_float32(queries).reshape(q * p, d) / power
 
     def distances(reference):
         nearest = jnp.min(squared_distances(rows, reference), axis=1)
-        return reduce(sqrt(nearest).reshape(q, p), axis=1)
+        return reduce(power * sqrt(nearest).reshape(q, p), axis=1)
 
     chunk_size = max(min(chunk_size, n), 1)
-    return jax.lax.map(distances, in_float32(references), batch_size=chunk_size).T
+    return jax.lax.map(distances, in_float32(references) / power, batch_size=chunk_size).T

@@ -101,6 +101,7 @@ def unit_correlation(a: Float[Array, 'n p'], b: Float[Array, 'n q']) -> Float[Ar
     >>> unit_correlation(a, -a).tolist()
     [[-1.0, 0.0], [0.0, 0.0]]
     """
+    a, b = (geometry.in_float32(x) / geometry.power_of_two(x, 0) for x in (a, b))
     return correlation_of_moments(unit_moments(a, b))
 
 

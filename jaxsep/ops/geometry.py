@@ -26,14 +26,44 @@ def l2_normalize(x: Float[Array, '... d']) -> Float[Array, '... d']:
     return jnp.where(nonzero, x * jax.lax.rsqrt(jnp.where(nonzero, squared_norm, 1.0)), 0.0)
 
 
+def power_of_two(
+    x: Float[Array, '...'], axis: int | tuple[int, ...] | None = None
+) -> Float[Array, '...']:
+    """What to divide by where squares and fourth powers would leave the range of floats.
+
+    The largest power of two that is not above the largest |x| (from 2^-100 to 2^100), or 1 where
+    that |x| is between 1e-6 and 1e6: ordinary numbers stay as they are, and the others keep all
+    their digits. One number along the axis (or axes), which stays with length 1; for everything if
+    that is None. It is a constant: no gradient flows through it. For what does not depend on the
+    scale, or can be scaled back.
+
+    >>> print(power_of_two(jnp.array([3.0, -1e9])), power_of_two(jnp.array([3.0, 0.0])))
+    [5.368709e+08] [1.]
+    """
+    x = jax.lax.stop_gradient(in_float32(x))
+    axis = tuple(range(x.ndim)) if axis is None else axis
+    largest = jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0.0)
+    integers, exponent = {4: (jnp.int32, 0x7F800000), 8: (jnp.int64, 0x7FF << 52)}[x.dtype.itemsize]
+    bits = jax.lax.bitcast_convert_type(largest, integers) & integers(exponent)
+    power = jax.lax.bitcast_convert_type(bits, x.dtype)  # the exponent alone
+    power = jnp.clip(power, 2.0**-100, 2.0**100)  # whose inverses are not denormal
+    extreme = (largest < 1e-6) | (largest > 1e6)
+    return jnp.where(extreme & jnp.isfinite(largest) & (largest > 0), power, 1.0)
+
+
 def norm(x: Float[Array, '... d']) -> Float[Array, '...']:
-    """Euclidean norm of the last axis, with gradient 0 (not NaN) at a zero vector."""
-    return sqrt(jnp.sum(jnp.square(in_float32(x)), axis=-1))
+    """Euclidean norm of the last axis, with gradient 0 (not NaN) at a zero vector.
+
+    Squares neither overflow nor vanish, see `power_of_two`.
+    """
+    x = in_float32(x)
+    power = power_of_two(x, -1)
+    return power[..., 0] * sqrt(jnp.sum(jnp.square(x / power), axis=-1))
 
 
 def sqrt(x: Float[Array, '...']) -> Float[Array, '...']:
     """Square root of max(x, 0), with gradient 0 (not infinity) where x <= 0."""
-    positive = x > 0
+    positive = ~(x <= 0)  # True for NaN, which must stay visible
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
 
 
@@ -56,7 +86,7 @@ def squared_distances(x: Float[Array, 'n d'], y: Float[Array, 'm d']) -> Float[A
 
     The Gram form loses digits where points almost coincide (an absolute error near
     1e-7 ||x||^2 in float32): centre the points first, or use `direct_squared_distances`
-    where near-duplicates decide.
+    where near-duplicates decide. NaN where squares overflow, beyond 1e18: see `power_of_two`.
     """
     x, y = in_float32(x), in_float32(y)
     inner = inner_products(x, y)

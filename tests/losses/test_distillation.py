@@ -215,3 +215,11 @@ def test_any_values_give_finite_losses_in_their_ranges(given):
     value, (gradient, _) = cosine_steps['byol'](student[0], teacher[0])
     assert -1e-5 <= value <= 4 + 1e-5
     assert np.all(np.isfinite(gradient))
+
+
+def test_large_logits_over_a_temperature_are_finite():
+    rng = np.random.default_rng(3)
+    student, teacher = (1e28 * (1 + 1e-6 * rng.normal(size=(2, 30, 4))) for _ in range(2))
+    student, teacher = (jnp.asarray(x, jnp.float32) for x in (student, teacher))
+    value, grads = dino_step(student, teacher, jnp.zeros(4))
+    assert np.isfinite(value) and np.isfinite(grads[0]).all()

@@ -206,3 +206,9 @@ def test_any_views_give_finite_losses_that_are_never_negative(views):
         value, gradients = step(name)(*jnp.asarray(views))
         assert np.isfinite(value) and value >= 0
         assert all(np.all(np.isfinite(g)) for g in gradients)
+
+
+def test_a_variance_whose_square_overflows_leaves_the_gradient_finite():
+    z = jnp.array([[1e12, 1.0], [-1e12, 2.0], [3e11, 5.0]])
+    value, grad = jax.jit(jax.value_and_grad(redundancy.covariance_term))(z)
+    assert np.isfinite(value) and np.isfinite(grad).all()

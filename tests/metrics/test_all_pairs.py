@@ -133,3 +133,27 @@ def test_purity_is_one_where_all_neighbours_agree():
 def test_wrong_k_is_named(k):
     with pytest.raises(ValueError, match='k: expected 1 .. 2 neighbours for 3 points'):
         all_pairs(np.zeros((3, 2)), k=k)
+
+
+@pytest.mark.parametrize('exponent', [-90, 90])
+def test_everything_is_right_at_any_scale(exponent):
+    x, y = np.random.default_rng(11).normal(size=(30, 4)).astype(np.float32), np.arange(30) % 3
+    factor = np.float32(2.0**exponent)
+    found, expected = (all_pairs(points, [y], [3], k=2) for points in (x * factor, x))
+    np.testing.assert_array_equal(found.neighbors_euclidean, expected.neighbors_euclidean)
+    np.testing.assert_allclose(
+        found.distances_euclidean, expected.distances_euclidean * factor, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        found.sums_euclidean[0], expected.sums_euclidean[0] * factor, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        found.mean_distance, expected.mean_distance * 2.0**exponent, rtol=1e-5
+    )
+    np.testing.assert_allclose(found.uniformity, expected.uniformity, rtol=1e-4)
+
+
+def test_rows_of_any_length_side_by_side_have_finite_measures():
+    x = np.random.default_rng(12).normal(size=(30, 4)) * 10.0 ** np.linspace(-30, 30, 30)[:, None]
+    found = all_pairs(x.astype(np.float32), k=2)
+    assert np.isfinite(found.uniformity) and np.isfinite(found.distances_cosine).all()

@@ -152,3 +152,12 @@ def test_indices_ignore_shift_rotation_and_scale(float64):
 def test_an_unknown_metric_is_named():
     with pytest.raises(ValueError, match="got 'cityblock'"):
         clusters.silhouette_samples(jnp.ones((4, 2)), jnp.arange(4), 4, 'cityblock')
+
+
+@pytest.mark.parametrize('exponent', [-90, 90])
+def test_no_index_depends_on_the_scale_of_the_points(exponent):
+    x, y = points()
+    x = jnp.asarray(x, jnp.float32)
+    found, expected = (every_index(z, jnp.asarray(y), 3) for z in (x * 2.0**exponent, x))
+    for key in expected:
+        np.testing.assert_allclose(found[key], expected[key], rtol=1e-5, err_msg=key)

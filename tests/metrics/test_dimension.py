@@ -140,3 +140,16 @@ def test_gradients_agree_with_differences(float64):
 def test_wrong_arguments_are_named(call, match):
     with pytest.raises(ValueError, match=match):
         call(jnp.ones((2, 2)))
+
+
+def test_ratios_that_overflow_have_logarithms_all_the_same():
+    nearest = jnp.array([[1e-20, 1e20], [1.0, 2.0], [1e-45, 1e30], [1e-10, 3.0]])
+    for measure in (dimension.twonn_mle, dimension.twonn):
+        assert 0 < float(measure(nearest)) < 10
+
+
+@pytest.mark.parametrize('exponent', [-90, 90])
+def test_nearest_distances_are_right_at_any_scale(exponent):
+    x = jnp.asarray(np.random.default_rng(6).normal(size=(9, 3)), jnp.float32)
+    found = dimension.nearest_two_distances(x * 2.0**exponent)
+    np.testing.assert_array_equal(found, dimension.nearest_two_distances(x) * 2.0**exponent)

@@ -282,3 +282,14 @@ def test_wrong_tail_and_too_few_points_are_named():
         mapss.pm(jnp.zeros((2, 4, 7)), jnp.ones((2, 4), bool), jnp.int32(3), 'mean')
     with pytest.raises(ValueError, match='^points: expected'):
         mapss.diffusion_map(jnp.zeros((1, 2)))
+
+
+@pytest.mark.parametrize('exponent', [-90, 90])
+def test_the_map_does_not_depend_on_the_scale_of_the_points(exponent):
+    points = jnp.asarray(np.random.default_rng(10).normal(size=(12, 3)), jnp.float32)
+    found, expected = mapped(points * 2.0**exponent), mapped(points)
+    np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-4, atol=1e-6)
+
+
+def test_one_point_has_a_median_distance_of_0():
+    assert mapss.lower_median(jnp.zeros((1, 1)), jnp.ones(1, bool)) == 0

@@ -210,3 +210,10 @@ def test_radii_of_degenerate_clouds_are_finite(dtype, scale):
 def test_a_wrong_delta_is_named(measure):
     with pytest.raises(ValueError, match='^delta: expected'):
         measure(jnp.zeros((2, 4, 7)), jnp.ones((2, 4), bool), jnp.int32(3), delta=1.0)
+
+
+def test_a_source_without_distortions_has_finite_radii():
+    found = jax.jit(intervals.box_radii, static_argnums=3)(
+        jnp.ones(3), jnp.ones(3), jnp.zeros(3, bool), 0.05
+    )
+    assert np.isfinite(found).all()

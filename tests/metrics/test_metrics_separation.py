@@ -4,6 +4,7 @@ import pytest
 from jaxsep.metrics.separation import (
     Delays,
     bss_eval,
+    energy_ratio,
     sdr,
     sdr_improvement,
     segmental_snr,
@@ -140,3 +141,10 @@ def test_bad_arguments_are_named(call, message):
     signals = np.random.default_rng(7).normal(size=(2, 60))
     with pytest.raises(ValueError, match=message):
         call(signals)
+
+
+def test_the_energy_ratio_of_single_precision_is_a_finite_float():
+    signal = np.full(4, 1e30, np.float32)
+    found = energy_ratio(signal, np.float32(1e-25) * signal)
+    assert isinstance(found, float)
+    np.testing.assert_allclose(found, 500.0, rtol=1e-5)

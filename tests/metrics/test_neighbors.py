@@ -184,3 +184,12 @@ def test_wrong_arguments_are_named(options, message):
         neighbors.nearest(jnp.ones((2, 3)), jnp.ones((4, 3)), **options)
     with pytest.raises(ValueError, match='ks'):
         neighbors.neighbor_purity(jnp.ones((4, 3)), jnp.arange(4), ())
+
+
+@pytest.mark.parametrize('exponent', [-90, 90])
+def test_neighbours_are_found_at_any_scale(exponent):
+    x = jnp.asarray(np.random.default_rng(5).normal(size=(20, 3)), jnp.float32)
+    distances, indices = neighbors.nearest(x, x, 3, exclude_self=True)
+    scaled, same = neighbors.nearest(x * 2.0**exponent, x * 2.0**exponent, 3, exclude_self=True)
+    np.testing.assert_array_equal(indices, same)
+    np.testing.assert_array_equal(distances * 2.0**exponent, scaled)

@@ -213,3 +213,11 @@ def test_one_class_is_refused():
         nc.equiangularity(jnp.ones((1, 3)))
     with pytest.raises(ValueError, match='weights: expected at least 2'):
         nc.etf_distance_of_weights(jnp.ones((1, 3)))
+
+
+@pytest.mark.parametrize('exponent', [-90, 90])
+def test_variability_and_equal_norms_do_not_depend_on_the_scale(exponent):
+    features, labels, *_ = random_case()
+    features, labels = jnp.asarray(features, jnp.float32), jnp.asarray(labels)
+    for measure in (lambda x: nc.within_class_variability(x, labels, K), nc.equinorm):
+        np.testing.assert_allclose(measure(features * 2.0**exponent), measure(features), rtol=1e-5)

@@ -133,3 +133,15 @@ def test_separable_points_and_a_weak_penalty_stay_finite():
     assert np.isfinite(weights).all() and np.isfinite(np.asarray(bias)[:5]).all()
     found = np.argmax(np.asarray(probe_logits(x, weights, bias)), axis=-1)
     np.testing.assert_array_equal(found, labels)
+
+
+def test_large_features_that_depend_on_one_another_have_a_solution():
+    rng = np.random.default_rng(13)
+    x = rng.normal(size=(20, 2)).astype(np.float32)
+    x = jnp.asarray(np.concatenate([x, x, x], axis=1))
+    labels = jnp.asarray((x[:, 0] > 0).astype(np.int32))
+    for scale in (1e4, 1e9, 1e28):
+        fitted = ridge_probe(x * scale, labels, 2)
+        assert all(np.isfinite(part).all() for part in fitted)
+        found = np.argmax(probe_logits(x * scale, *fitted), axis=1)
+        assert np.mean(found == labels) > 0.9

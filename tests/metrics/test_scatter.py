@@ -180,3 +180,14 @@ def test_bfloat16_points_give_float32():
     x, labels = points(9)
     value = scatter.fisher_trace_ratio(jnp.asarray(x, jnp.bfloat16), jnp.asarray(labels), 3)
     assert value.dtype == jnp.float32
+
+
+@pytest.mark.parametrize('exponent', [-90, 90])
+def test_ratios_do_not_depend_on_the_scale_of_the_points(exponent):
+    x, y = points()
+    x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y)
+    found, expected = all_scalars(x * 2.0**exponent, y), all_scalars(x, y)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    for measure in (scatter.fisher_ratio_per_feature, scatter.pairwise_fisher_ratio):
+        found, expected = (measure(z, y, K) for z in (x * 2.0**exponent, x))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -47,3 +47,16 @@ def test_rows_of_zeros_are_finite_and_their_codes_dead():
     np.testing.assert_array_equal(sparsity.kappa4(z), 0)
     np.testing.assert_allclose(sparsity.hoyer(z), 2.0)
     assert sparsity.r2(z, z) == 1
+
+
+def test_no_measure_overflows_where_squares_do():
+    x, y = (jnp.asarray(z, jnp.float32) for z in np.random.default_rng(7).normal(size=(2, 6, 5)))
+    for measure in (sparsity.r2, sparsity.relative_error):
+        np.testing.assert_allclose(measure(x * 2.0**90, y * 2.0**90), measure(x, y), rtol=1e-4)
+    assert sparsity.r2(jnp.full((2, 2), 1e30), jnp.full((2, 2), 1e30)) == 1
+    np.testing.assert_allclose(sparsity.kappa4(x * 2.0**90), sparsity.kappa4(x), rtol=1e-4)
+    np.testing.assert_allclose(
+        sparsity.average_error(x * 2.0**90, y * 2.0**90),
+        sparsity.average_error(x, y) * 2.0**90,
+        rtol=1e-5,
+    )

@@ -45,3 +45,10 @@ def test_wrong_arguments_are_named():
         spatial_search_distances(jnp.ones((1, 1, 2)), jnp.ones((1, 1, 2)), 'max')
     with pytest.raises(ValueError, match='queries, references: expected patches, got 1 and 0'):
         spatial_search_distances(jnp.ones((1, 1, 2)), jnp.ones((1, 0, 2)))
+
+
+def test_distances_whose_squares_overflow_are_finite():
+    rng = np.random.default_rng(8)
+    x, y = (jnp.asarray(rng.normal(size=(2, 3, 4)), jnp.float32) for _ in range(2))
+    found = spatial_search_distances(x * 2.0**90, y * 2.0**90)
+    np.testing.assert_allclose(found, spatial_search_distances(x, y) * 2.0**90, rtol=1e-6)

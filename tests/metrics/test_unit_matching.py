@@ -185,3 +185,12 @@ def test_wrong_arguments_are_named():
         um.percentile_bins(jnp.zeros(4), 1)
     with pytest.raises(ValueError, match='at least 2 units, got 1'):
         um.bipartite_match(jnp.zeros((1, 1)), ignore_diagonal=True)
+
+
+def test_correlation_does_not_depend_on_the_scale_of_units():
+    rng = np.random.default_rng(9)
+    a, b = (jnp.asarray(rng.normal(size=(12, 3)), jnp.float32) for _ in range(2))
+    scales = jnp.array([[2.0**90, 2.0**-90, 1.0]])
+    np.testing.assert_allclose(
+        um.unit_correlation(a * scales, b), um.unit_correlation(a, b), rtol=1e-5
+    )

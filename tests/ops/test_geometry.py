@@ -69,3 +69,28 @@ def test_square_roots_and_norms_have_gradient_zero_at_zero():
 
 def test_l2_normalize_does_not_hide_nan():
     assert np.all(np.isnan(l2_normalize(jnp.array([[jnp.nan, 1.0]]))))
+
+
+@pytest.mark.parametrize('scale', [1e-30, 1e-20, 1e20, 1e30, 1e37])
+def test_norms_are_right_at_any_scale(scale):
+    x = np.random.default_rng(4).uniform(-1, 1, (5, 7)).astype(np.float32)
+    found, grad = jax.jit(jax.value_and_grad(lambda x: jnp.sum(geometry.norm(x))))(x * scale)
+    np.testing.assert_allclose(
+        found / np.float32(scale), np.linalg.norm(x, axis=1).sum(), rtol=1e-5
+    )
+    np.testing.assert_allclose(grad, oracle_normalize(x), rtol=1e-5, atol=1e-6)
+
+
+def test_nan_stays_visible():
+    assert np.isnan(geometry.sqrt(jnp.array([np.nan, 1.0]))).tolist() == [True, False]
+    assert np.isnan(geometry.norm(jnp.array([[np.nan, 1.0], [3.0, 4.0]]))).tolist() == [True, False]
+
+
+def test_the_power_of_two_is_1_for_ordinary_numbers_and_exact_for_others():
+    x = jnp.array(
+        [[1e-6, -1e6], [0.0, 0.0], [0.0, 3e-7], [5.0, -3e30], [1e-42, 0.0], [np.nan, 1e9]]
+    )
+    found = jax.jit(geometry.power_of_two, static_argnums=1)(x, 1)[:, 0]
+    expected = [1, 1, 2.0**-22, 2.0**100, 1, 1]
+    np.testing.assert_array_equal(found, expected)
+    assert geometry.power_of_two(x[:4]).tolist() == [[2.0**100]]
