@@ -66,6 +66,16 @@ def pytest_runtest_logfinish(nodeid, location):
             gc.collect()
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Says how many cases the fuzz tests of all workers have drawn."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    calls = [report for report in reports if getattr(report, 'when', '') == 'call']
+    properties = [report.user_properties for report in calls]
+    cases = [value for known in properties for name, value in known if name == 'cases']
+    if cases:
+        terminalreporter.write_line(f'{sum(cases):,} fuzz cases of {len(cases)} tests')
+
+
 @pytest.fixture(scope='session')
 def golden():
     """golden('ppp') -> dict of the arrays the paper's original code computed."""
