@@ -106,9 +106,9 @@ def ridge_probe(
     """Least squares on targets +1 (own class) and -1 (others), in closed form.
 
     min over W, b of ||X W^T + b - T||^2 + alpha ||W||^2, bias free; the class is the
-    arg-max. `alpha` must be positive where the features are linearly dependent; it counts as at
-    least 4 d times the rounding of the largest sum of squares, without which large features
-    that depend on one another have no solution.
+    arg-max. `alpha` must be positive where the features are linearly dependent. Where it is lost
+    in the rounding of large features that depend on one another, and nothing finite comes out,
+    4 d times the rounding of the largest sum of squares takes its place.
     """
     x = in_float32(x)
     middle = jnp.mean(x, axis=0)
@@ -118,8 +118,14 @@ def ridge_probe(
     targets = 2.0 * jax.nn.one_hot(labels, num_classes, dtype=x.dtype) - 1.0
     bias = jnp.mean(targets, axis=0)
     gram = jnp.matmul(x.T, x, precision=HIGHEST)
-    rounding = 4 * x.shape[1] * jnp.finfo(x.dtype).eps * jnp.max(jnp.diagonal(gram), initial=0.0)
-    gram = gram + jnp.maximum(alpha, rounding) * jnp.eye(x.shape[1], dtype=x.dtype)
     products = jnp.matmul(x.T, targets - bias[None, :], precision=HIGHEST)
-    weights = jax.scipy.linalg.solve(gram, products, assume_a='pos').T / power
+
+    def solve(ridge):
+        matrix = gram + ridge * jnp.eye(len(gram), dtype=x.dtype)
+        return jax.scipy.linalg.solve(matrix, products, assume_a='pos').T
+
+    weights = solve(alpha)
+    rounding = 4 * len(gram) * jnp.finfo(x.dtype).eps * jnp.max(jnp.diagonal(gram), initial=0.0)
+    solved = jnp.all(jnp.isfinite(weights))
+    weights = jax.lax.cond(solved, lambda: weights, lambda: solve(rounding)) / power
     return _uncentred(weights, bias, middle, _present(labels, num_classes))
