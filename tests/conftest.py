@@ -10,14 +10,13 @@ import gc
 import hashlib
 import importlib.metadata
 import io
-import itertools
 import os
 import pathlib
 import tarfile
 import zipfile
 
 ROOT = pathlib.Path(__file__).parents[1]
-MOST_MAPPINGS, FINISHED = 30_000, itertools.count(1)
+ENOUGH_PROGRAMS, MOST_PROGRAMS = 100, 400
 # The older code generator compiles in half the time; other versions refuse the flag.
 KNOWN_TO_JAXLIB_0_10 = ('--xla_cpu_use_fusion_emitters=false',) * (
     importlib.metadata.version('jaxlib').startswith('0.10.')
@@ -54,16 +53,30 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
-def pytest_runtest_logfinish(nodeid, location):
-    """Forgets what was compiled before the process has as many mappings as Linux allows, 65,530.
+class Programs:
+    """What this process compiled since it last forgot, and the file of the test that did."""
 
-    Every program keeps some of them for as long as jax knows it; one more is a segmentation fault.
+    known, file = 0, None
+
+    @classmethod
+    def listen(cls, event, duration, **details):
+        cls.known += event.endswith('/backend_compile_duration')
+
+
+jax.monitoring.register_event_duration_secs_listener(Programs.listen)
+
+
+def pytest_runtest_logstart(nodeid, location):
+    """Forgets what was compiled before another file, if it is much, or in a file, if it is very much.
+
+    A program keeps 2 MB and tens of mappings for as long as jax knows it. A thousand of them make
+    the next twice as dear, and with more than the 65,530 mappings that Linux allows a process dies.
     """
-    maps = pathlib.Path('/proc/self/maps')
-    if next(FINISHED) % 20 == 0 and maps.exists():
-        if maps.read_bytes().count(b'\n') > MOST_MAPPINGS:
-            jax.clear_caches()
-            gc.collect()
+    another_file, Programs.file = location[0] != Programs.file, location[0]
+    if Programs.known > (ENOUGH_PROGRAMS if another_file else MOST_PROGRAMS):
+        Programs.known = 0
+        jax.clear_caches()
+        gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter):
