@@ -1,12 +1,19 @@
 """Resizing and sampling against PyTorch's numbers, loops, and their laws."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jaxsep.ops.resize import grid_sample, resize_bilinear, resize_nearest
+from jaxsep.ops import resize
+
+# Compiled: one program a call in place of one an operation.
+resize_bilinear = jax.jit(resize.resize_bilinear, static_argnums=1, static_argnames='align_corners')
+resize_nearest = jax.jit(resize.resize_nearest, static_argnums=1)
+grid_sample = jax.jit(resize.grid_sample, static_argnames=('padding', 'align_corners'))
 
 
 def channels_last(x):
@@ -16,8 +23,7 @@ def channels_last(x):
 @pytest.fixture(scope='module')
 def data(golden):
     found = golden('shared_segmentation')
-    return {k: jnp.asarray(v if 'grid_xy' in k or v.ndim < 4 else channels_last(v))
-            for k, v in found.items()}  # fmt: skip
+    return {k: v if 'grid_xy' in k or v.ndim < 4 else channels_last(v) for k, v in found.items()}
 
 
 @pytest.mark.parametrize('name, align', [('half_pixel', False), ('align_corners', True)])
@@ -64,30 +70,31 @@ def test_bilinear_agrees_with_lines_of_numpy(shape, align):
     x = np.random.default_rng(0).normal(size=(2, 5, 4, 3)).astype(np.float32)
     columns = np.apply_along_axis(line, 2, x.astype(np.float64), shape[1], align)
     expected = np.apply_along_axis(line, 1, columns, shape[0], align)
-    found = resize_bilinear(jnp.asarray(x), shape, align_corners=align)
+    found = resize_bilinear(x, shape, align_corners=align)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_half_pixels_agree_with_jax_without_antialiasing():
-    x = jnp.asarray(np.random.default_rng(1).normal(size=(1, 6, 7, 2)), jnp.float32)
-    expected = jax.image.resize(x, (1, 4, 15, 2), 'linear', antialias=False)
+    x = np.random.default_rng(1).normal(size=(1, 6, 7, 2)).astype(np.float32)
+    expected = jax.jit(lambda x: jax.image.resize(x, (1, 4, 15, 2), 'linear', antialias=False))(x)
     np.testing.assert_allclose(resize_bilinear(x, (4, 15)), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_planes_stay_planes_between_aligned_corners_and_constants_are_kept():
     rows, columns = np.mgrid[0:4, 0:3]
     plane = (2.0 * rows - columns)[None, ..., None].astype(np.float32)
-    found = resize_bilinear(jnp.asarray(plane), (7, 5), align_corners=True)[0, ..., 0]
+    found = np.asarray(resize_bilinear(plane, (7, 5), align_corners=True))[0, ..., 0]
     rows, columns = np.mgrid[0:7, 0:5]
     np.testing.assert_allclose(found, 2 * rows / 2 - columns / 2, atol=1e-6)
-    np.testing.assert_allclose(resize_bilinear(jnp.full((1, 3, 4, 1), 7.0), (5, 2)), 7, rtol=1e-6)
+    sevens = np.full((1, 3, 4, 1), 7, np.float32)
+    np.testing.assert_allclose(resize_bilinear(sevens, (5, 2)), 7, rtol=1e-6)
 
 
 def test_the_same_size_is_the_same_array_and_half_precision_stays():
     x = jnp.asarray(np.random.default_rng(2).normal(size=(1, 3, 4, 1)), jnp.bfloat16)
     np.testing.assert_array_equal(resize_bilinear(x, (3, 4)), x)
     assert resize_bilinear(x, (5, 4)).dtype == jnp.bfloat16
-    labels = jnp.arange(12, dtype=jnp.uint8).reshape(1, 3, 4)
+    labels = np.arange(12, dtype=np.uint8).reshape(1, 3, 4)
     assert resize_nearest(labels, (6, 8)).dtype == jnp.uint8
     np.testing.assert_array_equal(resize_nearest(labels, (3, 4)), labels)
     np.testing.assert_array_equal(resize_nearest(resize_nearest(labels, (6, 8)), (3, 4)), labels)
@@ -108,7 +115,7 @@ def test_sampling_at_the_centres_gives_the_map_back():
 
 
 def sample(x, grid, **options):
-    return grid_sample(jnp.asarray(x), jnp.asarray(grid), **options)
+    return grid_sample(x, grid, **options)
 
 
 def sampled(x, place, padding, align):
@@ -132,32 +139,32 @@ def sampled(x, place, padding, align):
 def test_grid_sample_agrees_with_loops_and_its_gradients_with_differences(float64, padding, align):
     rng = np.random.default_rng(4)
     x, grid = rng.normal(size=(2, 3, 4, 2)), rng.uniform(-1.3, 1.3, size=(2, 7, 2))
-    apply = jax.jit(lambda x, grid: grid_sample(x, grid, padding=padding, align_corners=align))
+    apply = functools.partial(grid_sample, padding=padding, align_corners=align)
     expected = [[sampled(x[b], place, padding, align) for place in grid[b]] for b in range(2)]
-    np.testing.assert_allclose(
-        apply(jnp.asarray(x), jnp.asarray(grid)), expected, rtol=1e-10, atol=1e-12
-    )
-    check_grads(apply, (jnp.asarray(x), jnp.asarray(grid)), 1, ('rev',), rtol=1e-4)
+    np.testing.assert_allclose(apply(x, grid), expected, rtol=1e-10, atol=1e-12)
+    check_grads(apply, (x, grid), 1, ('rev',), rtol=1e-4)
 
 
 @pytest.mark.parametrize('padding', ['zeros', 'border'])
 def test_places_far_away_are_finite_and_have_no_gradient(padding):
-    x = jnp.asarray(np.random.default_rng(5).normal(size=(1, 3, 3, 1)), jnp.float32)
-    grid = jnp.array([[[1e30, -1e30], [3e9, 0.0], [-4.0, 5.0]]])
-    value, grad = jax.value_and_grad(lambda g: jnp.sum(grid_sample(x, g, padding=padding)))(grid)
+    x = np.random.default_rng(5).normal(size=(1, 3, 3, 1)).astype(np.float32)
+    grid = np.array([[[1e30, -1e30], [3e9, 0.0], [-4.0, 5.0]]], np.float32)
+    total = jax.jit(jax.value_and_grad(lambda g: jnp.sum(grid_sample(x, g, padding=padding))))
+    value, grad = jax.device_get(total(grid))
     assert np.isfinite(value)
     np.testing.assert_array_equal(grad[0, [0, 2]], 0)
     assert np.isfinite(grad).all()
     if padding == 'zeros':
         assert value == 0
     else:
-        np.testing.assert_allclose(grid_sample(x, grid, padding=padding)[0, 0], x[0, 0, 2])
+        found = np.asarray(grid_sample(x, grid, padding=padding))
+        np.testing.assert_allclose(found[0, 0], x[0, 0, 2])
 
 
 def test_wrong_arguments_are_named():
     x = jnp.zeros((1, 2, 2, 1))
     with pytest.raises(ValueError, match="padding: expected one of .*, got 'reflection'"):
         grid_sample(x, jnp.zeros((1, 1, 2)), padding='reflection')
-    for resize in (resize_bilinear, resize_nearest):
+    for resized in (resize_bilinear, resize_nearest):
         with pytest.raises(ValueError, match=r'shape: expected at least one pixel .* \(0, 3\)'):
-            resize(x, (0, 3))
+            resized(x, (0, 3))

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsep.ops.vlad import soft_assignment, vlad, vlad_labels
+from jaxsep.ops import vlad as module
+
+# Compiled: one program a call in place of one an operation.
+OPTIONS = ('mode', 'temperature', 'metric', 'normalize_residuals', 'normalize_descriptors')
+vlad = jax.jit(module.vlad, static_argnames=OPTIONS)
+vlad_labels = jax.jit(module.vlad_labels, static_argnums=2)
+soft_assignment = jax.jit(module.soft_assignment, static_argnums=2)
 
 CASES = {
     'hard': {},
@@ -86,6 +92,6 @@ def test_zero_descriptors_go_to_the_first_centre_and_no_descriptors_give_zeros()
 def test_wrong_arguments_are_named():
     x, centers = (jnp.asarray(a) for a in sets(3))
     with pytest.raises(ValueError, match="mode: .* got 'harder'"):
-        vlad.__wrapped__(x, centers, 'harder')
+        module.vlad.__wrapped__(x, centers, 'harder')
     with pytest.raises(ValueError, match="metric: .* got 'dot'"):
-        vlad_labels.__wrapped__(x, centers, 'dot')
+        module.vlad_labels.__wrapped__(x, centers, 'dot')
