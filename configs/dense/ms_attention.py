@@ -50,13 +50,13 @@ def get_config(arg='small'):
     config.evals = dict(segmentation=dict())
     if arg == 'smoke':
         config.make.backbone = dict(name='conv', widths=(4, 6), depth=1, levels=2)
-        config.make.width = 4
+        config.make.width, config.make.num_stages = 4, 1
         config.data = dict(
             name='digit_scenes', images='digits', image_size=16, object_size=(8, 12),
             max_objects=2, num_train=64, num_test=16,
         )  # fmt: skip
-        config.num_steps = config.checkpoint_every = 40
-        config.log_every = 5
+        config.num_steps = config.checkpoint_every = 20
+        config.log_every = 4
         config.eval_batch_size = 8
     elif arg == 'full':
         config.make.backbone = dict(name='resnet101', levels=4)

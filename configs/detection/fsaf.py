@@ -59,7 +59,7 @@ def get_config(arg='small'):
     config.evals = dict(detection=dict(sizes=(12.0, 24.0)))
     if arg == 'smoke':
         config.make.backbone = dict(name='conv', widths=(8, 8, 16), depth=1, levels=2)
-        config.make.num_levels = 3
+        config.make.num_levels = 2
         config.make.width, config.make.groups = 8, 4
         config.make.head = 'joint'
         config.data = dict(
@@ -68,9 +68,9 @@ def get_config(arg='small'):
         )  # fmt: skip
         config.make.max_detections, config.make.candidates = 5, 20
         config.batch_size = config.eval_batch_size = 16
-        config.num_steps = config.checkpoint_every = 30
+        config.num_steps = config.checkpoint_every = 20
         config.optimizer.warmup_steps = 0
-        config.log_every = 5
+        config.log_every = 4
     elif arg == 'full':
         config.make = dict(label='true_classes', backbone=dict(name='resnet50'))
         config.data = dict(

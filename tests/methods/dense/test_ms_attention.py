@@ -21,24 +21,30 @@ SMALL = dict(
 
 
 def everything(**options):
-    """key, batch -> value, metrics and outputs of a method with fresh parameters, and these."""
+    """key, batch -> fresh parameters of a method, value, metrics, gradient and outputs with them."""
     method = ms_attention.make(**SMALL | options)
 
     def compute(key, batch):
         params, extra = method.init(key, batch)
-        value, (_, metrics) = method.loss(params, extra, batch, key)
-        return params, value, metrics, method.outputs(params, extra, batch)
+        loss = jax.value_and_grad(method.loss, has_aux=True)
+        (value, (_, metrics)), grads = loss(params, extra, batch, key)
+        return params, value, metrics, grads, method.outputs(params, extra, batch)
 
     return compute
 
 
 @functools.lru_cache
+def compiled(**options):
+    return jax.jit(everything(**options))
+
+
+@functools.lru_cache
 def run(**options):
-    return jax.jit(everything(**options))(jax.random.key(0), BATCH)
+    return compiled(**options)(jax.random.key(0), BATCH)
 
 
 def test_the_loss_is_the_weighted_sum_of_what_is_logged():
-    _, value, metrics, _ = run(semantic_weight=0.5, reconstruction_weight=2.0)
+    _, value, metrics, _, _ = run(semantic_weight=0.5, reconstruction_weight=2.0)
     expected = (
         metrics['cross_entropy'] + 0.5 * metrics['semantic'] + 2.0 * metrics['reconstruction']
     )
@@ -56,7 +62,7 @@ def test_every_scale_has_weights_of_its_own():
 
 
 def test_outputs_are_masks_and_maps_of_the_size_of_the_image():
-    _, _, _, outputs = run(semantic_weight=0.5, reconstruction_weight=2.0)
+    *_, outputs = run(semantic_weight=0.5, reconstruction_weight=2.0)
     assert set(outputs) == {'mask', 'attention'}
     assert outputs['mask'].shape == (4, 16, 16) and outputs['mask'].dtype == jnp.int32
     assert outputs['mask'].min() >= 0 and outputs['mask'].max() <= 2
@@ -75,28 +81,25 @@ def test_outputs_are_masks_and_maps_of_the_size_of_the_image():
     ],
 )
 def test_parts_are_switched_off(options, there, gone):
-    params, _, _, outputs = jax.eval_shape(everything(**options), jax.random.key(0), BATCH)
+    params, *_, outputs = jax.eval_shape(everything(**options), jax.random.key(0), BATCH)
     names = {part.key for path, _ in jax.tree.leaves_with_path(params) for part in path}
     assert names.issuperset(there) and names.isdisjoint(gone)
     assert ('attention' in outputs) == (options.get('attention') == 'dual')
 
 
 def test_without_guides_the_loss_is_the_cross_entropy():
-    _, value, metrics, _ = run(attention='none', num_stages=1, guide=False)
+    _, value, metrics, *_ = run(attention='none', num_stages=1, guide=False)
     assert metrics['semantic'] == metrics['reconstruction'] == 0
     np.testing.assert_allclose(value, metrics['cross_entropy'])
 
 
 def test_the_gradient_is_finite_on_a_flat_image_without_labels():
-    method = ms_attention.make(**SMALL)
-    batch = {'image': jnp.zeros((2, 16, 16, 3), jnp.uint8), 'true_mask': jnp.full((2, 16, 16), 255)}
-
-    @jax.jit
-    def gradient(key):
-        params, extra = method.init(key, batch)
-        return jax.value_and_grad(method.loss, has_aux=True)(params, extra, batch, key)
-
-    (_, (_, metrics)), grads = gradient(jax.random.key(0))
+    compute = compiled(semantic_weight=0.5, reconstruction_weight=2.0)
+    flat = BATCH | {
+        'image': np.zeros_like(BATCH['image']),
+        'true_mask': np.full_like(BATCH['true_mask'], 255),
+    }
+    _, _, metrics, grads, _ = compute(jax.random.key(0), flat)
     assert metrics['cross_entropy'] == 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
 
