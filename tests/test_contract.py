@@ -120,14 +120,19 @@ class Case:
     @functools.cached_property
     def step(self):
         """The step on one device, compiled."""
-        mesh, method = states.make_mesh(1), self.method._replace(loss=self.noted_loss)
+        mesh, method = states.make_mesh(1), self.method._replace(loss=self.loss)
         return steps.compile_jit(method, self.optimizer, self.state, self.batch, mesh)
 
-    def noted_loss(self, *given):
-        """The loss; `form` has the shapes and dtypes of what it gave when the step was traced."""
-        found = self.method.loss(*given)
-        self.form = avals(found)
-        return found
+    @functools.cached_property
+    def loss(self):
+        """The loss, traced once for all programs; `form` has the shapes and dtypes of what it gives."""
+
+        def noted(*given):
+            found = self.method.loss(*given)
+            self.form = avals(found)
+            return found
+
+        return jax.jit(noted)
 
     @functools.cached_property
     def first(self):
@@ -183,13 +188,6 @@ def assert_close(a, b, rtol=1e-4, atol=1e-5):
         )
 
 
-def value_and_grad(method):
-    def f(params, extra, batch, key):
-        return jax.value_and_grad(method.loss, has_aux=True)(params, extra, batch, key)
-
-    return f
-
-
 @learning
 def test_loss_is_a_float32_scalar_and_keeps_the_form_of_extra(of):
     c = case(of)
@@ -220,10 +218,10 @@ def test_one_device_and_eight_agree_in_value_gradient_and_state(of, parallel):
     put = functools.partial(jax.device_put, device=states.replicated(many))
     params, extra, key = put(c.state.params), put(c.state.extra), put(c.key)
     if parallel == 'jit':
-        f = jax.jit(value_and_grad(c.method))
+        f = jax.jit(jax.value_and_grad(c.loss, has_aux=True))
         (value, (extra, _)), grads = f(params, extra, states.place(c.batch, many), key)
     else:
-        local = value_and_grad(c.method_with(axis_name=states.AXIS))
+        local = jax.value_and_grad(c.method_with(axis_name=states.AXIS).loss, has_aux=True)
 
         def shard(params, extra, batch, key):
             (value, (extra, _)), grads = local(params, extra, batch, key)
