@@ -65,11 +65,15 @@ def both_ways(tmp_path_factory, *names):
     one, two = tmp_path_factory.mktemp('one'), tmp_path_factory.mktemp('two')
     for name in names:
         hosts_worker.run(name, one, num_devices=4)
-    if 'crossed' in names:  # two processes take up what one began: the run as it was after six steps
+    if (
+        'crossed' in names
+    ):  # two processes take up what one began: the run as it was after six steps
         shutil.copytree(one / 'crossed', two / 'crossed')
         shutil.rmtree(two / 'crossed' / 'checkpoints' / '12')
     worker, port = str(ROOT / 'tests' / 'trainers' / 'hosts_worker.py'), str(free_port())
-    both = two_processes(*([worker, str(i), port, str(two), *names] for i in range(2)), tmp_path=two)
+    both = two_processes(
+        *([worker, str(i), port, str(two), *names] for i in range(2)), tmp_path=two
+    )
     codes = [process.wait(timeout=300) for process in both]
     assert codes == [0, 0], [said(two, i)[-3000:] for i in range(2)]
     return one, two
