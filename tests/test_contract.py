@@ -22,7 +22,7 @@ from jaxsep import catalog, configuration, main, session
 from jaxsep import method as method_contract
 from jaxsep.data import batches, source
 from jaxsep.method import Estimator, Method
-from jaxsep.trainers import loop
+from jaxsep.trainers import loop, precision
 from jaxsep.trainers import state as states
 from jaxsep.trainers import step as steps
 from jaxsep.trainers.checkpoint import Checkpoints
@@ -197,6 +197,16 @@ def test_loss_is_a_float32_scalar_and_keeps_the_form_of_extra(of):
     assert extra == avals(c.state.extra)
     assert all(shape == () for shape, _ in own_metrics.values())
     assert avals(state.extra) == avals(c.state.extra)  # refreshed
+
+
+@learning
+def test_with_layers_in_bfloat16_the_loss_and_extra_keep_their_form(of):
+    c = case(of)
+    method = precision.compute_in(c.method, 'bfloat16')
+    given = c.state.params, c.state.extra, c.batch, c.state.key
+    value, (extra, _) = jax.eval_shape(method.loss, *given)
+    assert (value.shape, value.dtype) == ((), jnp.float32)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), extra) == avals(c.state.extra)
 
 
 @learning
