@@ -122,4 +122,5 @@ def main(name: str, arguments: str) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main(*sys.argv[1:]))
+    # By its own name: here it is another module, whose NotHere no benchmark raises.
+    sys.exit(importlib.import_module('experiments.measuring.processes').main(*sys.argv[1:]))
