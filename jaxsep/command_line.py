@@ -39,11 +39,15 @@ def tell_once() -> None:
     """Errors of a save are told in one line, not also where orbax and TensorStore meet them.
 
     orbax logs what it raises; once one write has failed it does not wait for the others, and
-    asyncio and TensorStore then tell of those.
+    asyncio and TensorStore then tell of those. Nor that a step between two evaluations is saved
+    without the metric that the best one is chosen by.
     """
-    logging.get_absl_logger().addFilter(
-        lambda record: not (record.exc_info and 'orbax' in record.pathname)
-    )
+
+    def wanted(record):
+        without_metric = 'tracked_metric' in str(record.msg)
+        return 'orbax' not in record.pathname or not (record.exc_info or without_metric)
+
+    logging.get_absl_logger().addFilter(wanted)
     standard_logging.getLogger('asyncio').setLevel(standard_logging.CRITICAL)
 
     def tell(unraisable):

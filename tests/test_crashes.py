@@ -214,11 +214,23 @@ def assert_same(one, other):
     assert results(one) == results(other)
 
 
+def after_a_while(run, rng, _):
+    """A checkpoint later, so that twenty runs come forward."""
+    before = saved(run.workdir)
+    run.until(lambda: saved(run.workdir) != before)
+    time.sleep(rng.uniform(0, 0.2))
+
+
 MOMENTS = {  # of a run, a random generator and the seconds until it trains
     'while it starts': lambda run, rng, seconds: time.sleep(rng.uniform(0, seconds)),
     'at a step': lambda run, rng, _: (run.until(run.training), time.sleep(rng.uniform(0, 0.1))),
     'at a save': lambda run, rng, _: (run.until(run.saving), time.sleep(rng.uniform(0, 0.03))),
     'as a save begins': lambda run, *_: run.until(run.saving),
+    'after a while': after_a_while,
+    'at a save after a while': lambda *given: (
+        after_a_while(*given),
+        given[0].until(given[0].saving),
+    ),
 }
 
 
@@ -331,15 +343,20 @@ def test_a_signal_after_the_last_step_waits_for_the_last_save(fork, undisturbed,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('log_every', 'what'), [(1, 'metrics.jsonl of step'), (20, 'step')])
+@pytest.mark.parametrize(
+    ('log_every', 'limit', 'what'), [(1, 4500, 'metrics.jsonl of step'), (20, 1000, 'step')]
+)
 def test_where_no_room_is_left_one_line_says_so_and_later_it_goes_on(
-    fork, tmp_path, log_every, what
+    fork, tmp_path, log_every, limit, what
 ):
-    """Files cannot grow over a limit: the metrics' if they are many, else the checkpoint's."""
+    """Files cannot grow over a limit: the metrics' if they are many, else the checkpoint's.
+
+    What the process says is in a file, too, and has to have room.
+    """
     workdir, changes = tmp_path / 'run', {'log_every': log_every}
     run = fork(workdir, **changes)
     run.until(lambda: 40 in saved(workdir))
-    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (1000, 1000))
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (limit, limit))
     assert run.wait() == 1
     assert_told_once(run, what, 'File too large')
     assert_same(finish(fork(workdir, **changes)), finish(fork(tmp_path / 'whole', **changes)))
@@ -356,8 +373,8 @@ def assert_told_once(run, what, reason, kept=None):
 
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(start, tmp_path):
-    rng, workdir, changes = random.Random(1), tmp_path / 'run', {'num_steps': 1000, 'log_every': 5}
-    kinds = list(MOMENTS) * 5
+    rng, workdir, changes = random.Random(1), tmp_path / 'run', {'num_steps': 2000, 'log_every': 5}
+    kinds = [*MOMENTS, *MOMENTS, *MOMENTS, 'after a while', 'at a save after a while']
     rng.shuffle(kinds)
     phases = kill_again_and_again(start, workdir, kinds, rng, 3, **changes)
     print({phase: phases.count(phase) for phase in set(phases)}, 'at step', saved(workdir)[-1])
@@ -367,8 +384,8 @@ def test_twenty_kills_at_random_moments(start, tmp_path):
 
 @pytest.mark.slow
 def test_twenty_times_sigterm_at_random_moments(start, tmp_path):
-    rng, workdir, changes = random.Random(2), tmp_path / 'run', {'num_steps': 1000}
-    kinds = list(MOMENTS) * 5
+    rng, workdir, changes = random.Random(2), tmp_path / 'run', {'num_steps': 2000}
+    kinds = [*MOMENTS, *MOMENTS, *MOMENTS, 'after a while', 'at a save after a while']
     rng.shuffle(kinds)
     phases = terminate_again_and_again(start, workdir, kinds, rng, 3, **changes)
     print({phase: phases.count(phase) for phase in set(phases)}, 'at step', saved(workdir)[-1])
