@@ -234,6 +234,10 @@ MOMENTS = {  # of a run, a random generator and the seconds until it trains
 }
 
 
+SPARSE = {'num_steps': 3000, 'checkpoint_every': 100, 'eval_every': 100}
+"""A run that does not save all the time."""
+
+
 def kill_again_and_again(begin, workdir, kinds, rng, seconds, **changes):
     """SIGKILL at each of these moments; what was going on each time."""
     phases = []
@@ -373,7 +377,7 @@ def assert_told_once(run, what, reason, kept=None):
 
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(start, tmp_path):
-    rng, workdir, changes = random.Random(1), tmp_path / 'run', {'num_steps': 2000, 'log_every': 5}
+    rng, workdir, changes = random.Random(1), tmp_path / 'run', {**SPARSE, 'log_every': 5}
     kinds = [*MOMENTS, *MOMENTS, *MOMENTS, 'after a while', 'at a save after a while']
     rng.shuffle(kinds)
     phases = kill_again_and_again(start, workdir, kinds, rng, 3, **changes)
@@ -384,7 +388,7 @@ def test_twenty_kills_at_random_moments(start, tmp_path):
 
 @pytest.mark.slow
 def test_twenty_times_sigterm_at_random_moments(start, tmp_path):
-    rng, workdir, changes = random.Random(2), tmp_path / 'run', {'num_steps': 2000}
+    rng, workdir, changes = random.Random(2), tmp_path / 'run', SPARSE
     kinds = [*MOMENTS, *MOMENTS, *MOMENTS, 'after a while', 'at a save after a while']
     rng.shuffle(kinds)
     phases = terminate_again_and_again(start, workdir, kinds, rng, 3, **changes)
