@@ -116,7 +116,8 @@ def pretrained(
                 kept = {output: file[output] for output in file.files}
         if hosts.everywhere(kept is not None):
             return named(kept)
-        print(f'encoding {len(split)} rows', flush=True)
+        if hosts.first():
+            print(f'encoding {len(split)} rows', flush=True)
         parts = batches.padded_batches(split, batch_size, **hosts.share())
         table = predict(found.variables, parts)
         if sum(x.nbytes for x in table.values()) <= LARGEST_KEPT:
