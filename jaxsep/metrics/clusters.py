@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxsep.metrics.scatter import class_counts, class_means, fisher_trace_ratio
+from jaxsep.ops.extremes import reduce_max, reduce_min
 from jaxsep.ops.geometry import (
     direct_squared_distances,
     in_float32,
@@ -80,7 +81,7 @@ def silhouette_samples(
         sums = jnp.matmul(distances(x[index], x, zero[index]), members)
         elsewhere = (counts > 0) & (jnp.arange(num_classes) != label)
         means = jnp.where(elsewhere, sums / jnp.maximum(counts, 1), jnp.inf)
-        nearest = jnp.min(means)
+        nearest = reduce_min(means)
         larger = jnp.maximum(within, nearest)
         usable = (counts[label] > 1) & jnp.any(elsewhere) & (larger > 0)
         return jnp.where(usable, (nearest - within) / jnp.where(usable, larger, 1.0), 0.0)
@@ -118,7 +119,7 @@ def davies_bouldin(
     ratios = jnp.where(apart > 0, ratios, jnp.where(sums > 0, jnp.inf, 0.0))
     present = counts > 0
     other = present[None, :] & ~jnp.eye(num_classes, dtype=bool)
-    worst = jnp.max(jnp.where(other, ratios, 0.0), axis=-1)
+    worst = reduce_max(jnp.where(other, ratios, 0.0), axis=-1)
     return jnp.sum(jnp.where(present, worst, 0.0)) / jnp.maximum(jnp.sum(present), 1)
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from jaxsep.ops.extremes import reduce_max
 from jaxsep.ops.geometry import in_float32, inner_products, l2_normalize, norm
 
 EPSILON = 1e-6
@@ -30,7 +31,7 @@ def coherence(dictionary: Float[Array, 'm d']) -> Float[Array, '']:
     """
     m = dictionary.shape[0]
     apart = jnp.where(jnp.eye(m, dtype=bool), 0.0, _cosines(dictionary, dictionary))
-    return jnp.max(apart, initial=0.0)
+    return reduce_max(apart, empty=0.0)
 
 
 @functools.partial(jax.jit, static_argnames='largest')
@@ -51,7 +52,7 @@ def babel(dictionary: Float[Array, 'm d'], largest: int) -> Float[Array, 'p']:
     w = in_float32(dictionary)
     apart = jnp.where(jnp.eye(m, dtype=bool), 0.0, jnp.abs(inner_products(w, w)))
     top, _ = jax.lax.top_k(apart, largest)
-    return jnp.max(jnp.cumsum(top, axis=1), axis=0)
+    return reduce_max(jnp.cumsum(top, axis=1), axis=0)
 
 
 @jax.jit
@@ -71,7 +72,7 @@ def coherence_of_used(
     w = in_float32(atoms) / (norm(atoms) + EPSILON)[..., None]
     cosines = jnp.abs(jnp.einsum('nkd,nld->nkl', w, w, precision=jax.lax.Precision.HIGHEST))
     pairs = used[:, :, None] & used[:, None, :] & ~jnp.eye(codes.shape[1], dtype=bool)[None]
-    return jnp.max(jnp.where(pairs, cosines, 0.0), axis=(1, 2), initial=0.0)
+    return reduce_max(jnp.where(pairs, cosines, 0.0), axis=(1, 2), empty=0.0)
 
 
 @jax.jit
@@ -106,9 +107,8 @@ def best_cosines(
 
     Their mean is the MCC that papers on sparse autoencoders report.
     """
-    return jnp.max(
-        jnp.abs(inner_products(l2_normalize(features), l2_normalize(dictionary))), axis=1
-    )
+    cosines = inner_products(l2_normalize(features), l2_normalize(dictionary))
+    return reduce_max(jnp.abs(cosines), axis=1)
 
 
 @jax.jit

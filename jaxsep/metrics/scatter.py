@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxsep.ops.extremes import reduce_max
 from jaxsep.ops.geometry import direct_squared_distances, in_float32, power_of_two
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -221,7 +222,7 @@ def ho_basu_f1(
 
     Between 0 and 1; smaller means that one feature alone separates the classes.
     """
-    return 1.0 / (1.0 + jnp.max(fisher_ratio_per_feature(x, labels, num_classes)))
+    return 1.0 / (1.0 + reduce_max(fisher_ratio_per_feature(x, labels, num_classes)))
 
 
 @_compiled

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsep.models.blocks.conv import Conv
+from jaxsep.ops.extremes import reduce_max
 from jaxsep.ops.geometry import matmul
 from jaxsep.ops.mel import mel_filters
 from jaxsep.ops.spectral_masks import squared_magnitude
@@ -65,8 +66,8 @@ class AudioTagger(nn.Module):
                 x = nn.avg_pool(x, (1, 2), (1, 2))
         features = nn.relu(nn.Dense(self.widths[-1])(jnp.mean(x, axis=2)))
         frames = nn.Dense(self.num_classes)(features)
-        embedding = jnp.mean(features, axis=1) + jnp.max(features, axis=1)
-        return Tags(frames, jnp.max(frames, axis=1), embedding)
+        embedding = jnp.mean(features, axis=1) + reduce_max(features, axis=1)
+        return Tags(frames, reduce_max(frames, axis=1), embedding)
 
     def norm(self, train: bool) -> nn.Module:
         """A batch normalisation of the last axis."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsep.models.blocks.conv import Conv
+from jaxsep.ops.extremes import reduce_max
 from jaxsep.ops.max_pool import max_pool
 
 
@@ -38,7 +38,7 @@ class PooledConv(nn.Module):
                 not train, axis_name=self.axis_name, momentum=0.9, name=f'norm{i + 1}'
             )
             x = nn.relu(norm(x))
-            found[f'layer{i + 1}'] = jnp.max(x, axis=(1, 2))
+            found[f'layer{i + 1}'] = reduce_max(x, axis=(1, 2))
         found['embedding'] = found[f'layer{len(self.widths)}']
         logits = nn.Dense(self.num_classes, name='logits')
         return {**found, 'logits': logits(found['embedding'])}

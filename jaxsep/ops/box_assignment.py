@@ -17,12 +17,8 @@ from jaxsep.ops.boxes import as_floats
 
 Priors = Float[Array | np.ndarray, 'n 4']
 TrueBoxes = Float[Array | np.ndarray, 'm 4']
+EQUAL = 1e-6  # a compiler may compute a number twice and round it otherwise
 TrueClasses = Int[Array | np.ndarray, 'm']
-
-
-def once(x: Array) -> Array:
-    """`x` as computed once: a comparison with its own maximum must not meet another rounding."""
-    return jax.lax.optimization_barrier(jax.lax.stop_gradient(x))
 
 
 def max_iou_assign(
@@ -38,9 +34,9 @@ def max_iou_assign(
 
     An anchor whose largest IoU is below `negative` is background, one that reaches `positive`
     belongs to that object (the first of equals), between them it has no loss. Then every object
-    takes all anchors whose IoU equals its own largest, if that is at least `min_positive`, from
-    whatever they had; later objects take from earlier ones. With `min_positive=0` an object that
-    meets no anchor takes all that do not meet it, as in the code.
+    takes all anchors whose IoU equals its own largest (to one in a million), if that is at least
+    `min_positive`, from whatever they had; later objects take from earlier ones. With
+    `min_positive=0` an object that meets no anchor takes all that do not meet it, as in the code.
 
     Source: Lin 2017, section 4.1, https://arxiv.org/abs/1708.02002; last rule of mmdetection
     """
@@ -51,13 +47,15 @@ def max_iou_assign(
     count, exists = len(true_boxes), jnp.asarray(true_classes) >= 0
     if count == 0:
         return jnp.zeros(len(priors), jnp.int32)
-    overlaps = once(box_ops.pairwise_iou(priors, true_boxes))
+    overlaps = jax.lax.stop_gradient(box_ops.pairwise_iou(priors, true_boxes))
     overlaps = jnp.where(exists[None, :], overlaps, -1.0)
     best, owner = jnp.max(overlaps, axis=1), jnp.argmax(overlaps, axis=1).astype(jnp.int32)
     assigned = jnp.where(best < negative, 0, -1)
     assigned = jnp.where(best >= positive, owner + 1, assigned)
     largest = jnp.max(overlaps, axis=0)
-    takes = (overlaps == largest[None, :]) & (exists & (largest >= min_positive))[None, :]
+    takes = (overlaps >= (1 - EQUAL) * largest[None, :]) & (exists & (largest >= min_positive))[
+        None, :
+    ]
     numbers = jnp.arange(1, count + 1, dtype=jnp.int32)
     taker = jnp.max(jnp.where(takes, numbers[None, :], 0), axis=1)
     return jnp.where(taker > 0, taker, assigned).astype(jnp.int32)
@@ -192,12 +190,10 @@ def center_region_assign(
         positive = box_ops.contains(true_boxes, centers) & in_core & exists
         shadow = box_ops.pairwise_iof(priors, box_ops.scale(true_boxes, negative_scale)) > min_iof
         shadow = shadow & exists & ~positive
-        area, row = once(box_ops.areas(true_boxes)), jnp.arange(count)
-        larger = area[:, None] > area[None, :]
-        equal_before = (area[:, None] == area[None, :]) & (row[:, None] < row[None, :])
-        priority = jnp.sum(larger | equal_before, axis=0)
+        order = jnp.argsort(box_ops.areas(true_boxes), stable=True, descending=True)
+        priority = jnp.argsort(order)
         owner = jnp.argmax(jnp.where(positive, priority[None, :], -1), axis=1)
-        owned = positive & (row[None, :] == owner[:, None])
+        owned = positive & (jnp.arange(count)[None, :] == owner[:, None])
         assigned = jnp.where(jnp.any(positive, axis=1), owner + 1, 0).astype(jnp.int32)
         lost = shadow | (positive & ~owned)
         of_class = jax.nn.one_hot(true_classes, num_classes, dtype=bool)

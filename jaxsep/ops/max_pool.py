@@ -1,7 +1,6 @@
 """Max-pooling of images whose gradient is as fast on a CPU as its value."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-Sides = tuple[tuple[int, int], tuple[int, int]]
+MOST_PLACES = 64  # of a window: a slice of the image for each
 
 
 def max_pool(
@@ -47,7 +46,8 @@ def max_pool(
             raise ValueError(
                 f'padding: expected 0 to {size - 1} for a window of {size}, got {side}'
             )
-    return _pool(x, window, strides, padding)
+    pool = _pool if window[0] * window[1] <= MOST_PLACES else _native
+    return pool(x, window, strides, padding)
 
 
 def _native(x, window, strides, padding):
@@ -61,48 +61,92 @@ _pool = jax.custom_vjp(_native, nondiff_argnums=(1, 2, 3))
 
 
 def _forward(x, window, strides, padding):
-    largest = _pool(x, window, strides, padding)
-    return largest, (x, largest)
+    largest, place = lax.platform_dependent(
+        x,
+        cpu=lambda x: _with_place(x, window, strides, padding),
+        default=lambda x: _without_place(x, window, strides, padding),
+    )
+    return largest, (x, place)
 
 
 def _backward(window, strides, padding, saved, cotangent):
-    x, largest = saved
+    x, place = saved
 
-    def of_xla(x, largest, cotangent):
+    def of_xla(x, place, cotangent):
+        del place
         return jax.vjp(lambda x: _native(x, window, strides, padding), x)[1](cotangent)[0]
 
-    shifted = partial(_shifted, window=window, strides=strides, padding=padding)
-    gradient = lax.platform_dependent(x, largest, cotangent, cpu=shifted, default=of_xla)
+    def of_place(x, place, cotangent):
+        return _to_place(x, place, cotangent, window, strides, padding)
+
+    gradient = lax.platform_dependent(x, place, cotangent, cpu=of_place, default=of_xla)
     return (gradient,)
 
 
 _pool.defvjp(_forward, _backward)
 
 
-def _shifted(x, largest, cotangent, window, strides, padding):
+def _without_place(x, window, strides, padding):
+    """XLA's max-pool, whose gradient finds the places again."""
+    largest = _native(x, window, strides, padding)
+    return largest, jnp.zeros(largest.shape, jnp.uint8)
+
+
+def _with_place(x, window, strides, padding):
+    """Of each window the largest (NaN if any is), and where it stands: the first, in reading order.
+
+    To look for the pixel that equals the largest would be shorter, and wrong: XLA may compute the
+    image once more where it is compared, and round it otherwise.
+    """
+    padded = lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), _pads(padding))
+    largest = place = None
+    for number, cut in enumerate(_cuts(x.shape, window, strides, padding)):
+        seen = padded[cut]
+        if largest is None:
+            largest, place = seen, jnp.zeros(seen.shape, jnp.uint8)
+            continue
+        better = (seen > largest) | (seen != seen)
+        largest = jnp.where(better, seen, largest)
+        place = jnp.where(better, jnp.asarray(number, place.dtype), place)
+    return largest, place
+
+
+def _to_place(x, place, cotangent, window, strides, padding):
     """For each place of the window, what of the cotangent goes to the pixel that stands there."""
-    lowest = jnp.asarray(-jnp.inf, x.dtype)
-    padded = lax.pad(x, lowest, ((0, 0, 0), *((*side, 0) for side in padding), (0, 0, 0)))
-    spans = [
-        stride * (size - 1) + 1 for stride, size in zip(strides, largest.shape[1:3], strict=True)
+    (top, bottom), (left, right) = padding
+    sides = x.shape[1] + top + bottom, x.shape[2] + left + right
+    total = None
+    for number, (_, rows, columns) in enumerate(_cuts(x.shape, window, strides, padding)):
+        given = jnp.where(place == number, cotangent, jnp.zeros_like(cotangent))
+        placed = (
+            (0, 0, 0),
+            *(
+                (cut.start, side - cut.stop, cut.step - 1)
+                for cut, side in zip((rows, columns), sides, strict=True)
+            ),
+            (0, 0, 0),
+        )
+        spread = lax.pad(given, jnp.zeros((), given.dtype), placed)
+        total = spread if total is None else total + spread
+    return total[:, top : top + x.shape[1], left : left + x.shape[2]]
+
+
+def _pads(padding):
+    return ((0, 0, 0), *((*side, 0) for side in padding), (0, 0, 0))
+
+
+def _cuts(shape, window, strides, padding):
+    """Slices of the padded images: all that stands in a place of its window, place after place."""
+    counts = [
+        (size + sum(side) - length) // stride + 1
+        for size, side, length, stride in zip(shape[1:3], padding, window, strides, strict=True)
     ]
-    total, free = None, jnp.ones(largest.shape, bool)
     for i in range(window[0]):
         for j in range(window[1]):
-            seen = padded[:, i : i + spans[0] : strides[0], j : j + spans[1] : strides[1]]
-            hit = free & (seen == largest)
-            free = free & ~hit
-            given = jnp.where(hit, cotangent, jnp.zeros_like(cotangent))
-            ends = [
-                padded.shape[axis + 1] - start - spans[axis] for axis, start in enumerate((i, j))
-            ]
-            placed = (
-                (0, 0, 0),
-                (i, ends[0], strides[0] - 1),
-                (j, ends[1], strides[1] - 1),
-                (0, 0, 0),
+            yield (
+                slice(None),
+                *(
+                    slice(start, start + max(stride * (count - 1) + 1, 0), stride)
+                    for start, stride, count in zip((i, j), strides, counts, strict=True)
+                ),
             )
-            spread = lax.pad(given, jnp.zeros((), given.dtype), placed)
-            total = spread if total is None else total + spread
-    (top, _), (left, _) = padding
-    return total[:, top : top + x.shape[1], left : left + x.shape[2]]

@@ -53,6 +53,39 @@ def test_the_first_of_equals_gets_the_gradient():
     assert grad.ravel().tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('make', [lambda x, s, b: x * s + b, lambda x, s, b: (x - s) * (x - b)])
+def test_the_gradient_finds_the_largest_when_the_image_is_computed_once_more(make, seed):
+    """A compiler may round the pixel otherwise where it looks for the one that equals the largest."""
+    rng = np.random.default_rng(seed)
+    x, s, b = (
+        jnp.asarray(rng.normal(size=shape), jnp.float32)
+        for shape in ((4, 8, 10, 5), (1, 1, 1, 5), (1, 1, 1, 5))
+    )
+    grad = jax.grad(lambda x, s, b: jnp.sum(jnp.square(max_pool(make(x, s, b)))), (0, 1, 2))
+    compiled = jax.jit(grad)(x, s, b)
+    with jax.disable_jit():
+        expected = grad(x, s, b)
+    for found, one in zip(compiled, expected, strict=True):
+        np.testing.assert_allclose(found, one, rtol=1e-4, atol=1e-4)
+
+
+def test_nan_in_a_window_stays_and_images_smaller_than_the_window_give_none():
+    x = jnp.zeros((1, 2, 4, 1)).at[0, 1, 0, 0].set(jnp.nan)
+    value, grad = jax.value_and_grad(lambda x: max_pool(x)[0, 0, 0, 0])(x)
+    assert jnp.isnan(value) and jnp.isnan(max_pool(x)).ravel().tolist() == [True, False]
+    assert grad.ravel().tolist() == [0, 0, 0, 0, 1, 0, 0, 0]
+    small = jnp.ones((1, 2, 5, 1))
+    value, back = jax.vjp(lambda x: max_pool(x, (3, 3), (1, 1)), small)
+    assert value.shape == (1, 0, 3, 1) and back(value)[0].tolist() == (0 * small).tolist()
+
+
+def test_of_large_windows_xla_finds_the_largest():
+    x = jnp.asarray(np.random.default_rng(2).permutation(81).reshape(1, 9, 9, 1), jnp.float32)
+    grad = jax.grad(lambda x: jnp.sum(max_pool(x, (9, 9))))(x)
+    np.testing.assert_array_equal(grad, x == x.max())
+
+
 def test_half_precision_stays_what_it_is():
     x = jnp.asarray(np.random.default_rng(1).normal(size=(1, 4, 4, 2)), jnp.bfloat16)
     value, grad = max_pool(x), jax.grad(lambda x: max_pool(x).sum())(x)
