@@ -27,6 +27,8 @@ os.environ['XLA_FLAGS'] = ' '.join(
         '--xla_force_host_platform_device_count=8',
         '--xla_backend_optimization_level=0',
         '--xla_llvm_disable_expensive_passes=true',
+        # Unsplit: each part of a program, for a thread of its own, costs more than there is to do.
+        '--xla_cpu_parallel_codegen_split_count=1',
         *KNOWN_TO_JAXLIB_0_10,
     )
 )

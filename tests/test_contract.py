@@ -10,17 +10,19 @@ import logging
 import pathlib
 import re
 import shutil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxsep import catalog, configuration, main, session
+from jaxsep import method as method_contract
 from jaxsep.data import batches, source
 from jaxsep.method import Estimator, Method
-from jaxsep.trainers import precision
+from jaxsep.trainers import loop, precision
 from jaxsep.trainers import state as states
 from jaxsep.trainers import step as steps
 from jaxsep.trainers.checkpoint import Checkpoints
@@ -83,10 +85,10 @@ class Case:
             self.method, self.config = self.stage.method, self.stage.config
             self.train = self.stage.source.splits['train']
             self.batch = self.batch_of(seed=0)
-            self.optimizer = session.make_optimizer(self.config)
+            self.optimizer = seeing(session.make_optimizer(self.config))
             if given is not stages[last]:
                 before[given.name] = given, (self.state.params, self.state.extra)
-                del self.state
+                del self.state, self.fresh
 
     def batch_of(self, seed):
         stream = batches.stream(self.train, seed=seed, batch_size=self.config.batch_size)
@@ -100,28 +102,66 @@ class Case:
         return catalog.load(self.name).make(**{**given, **changed})
 
     @functools.cached_property
+    def fresh(self):
+        """What a run creates, on one device."""
+        seed, mesh = self.config.seed, states.make_mesh(1)
+        return states.create(self.method, self.optimizer, seed, self.batch, mesh)
+
+    @functools.cached_property
     def state(self):
-        """On one device; do not donate it."""
-        mesh = states.make_mesh(1)
-        fresh = states.create(self.method, self.optimizer, 0, self.batch, mesh)
-        return states.begin(self.method, fresh, mesh)
+        """Before the first step, on one device; do not donate it."""
+        return states.begin(self.method, self.fresh, states.make_mesh(1))
 
     @functools.cached_property
-    def grad(self):
-        """Value, aux and gradient, compiled; traced once, whatever the devices."""
-        return jax.jit(value_and_grad(self.method))
-
-    @functools.cached_property
-    def value_and_grad(self):
-        """Value, aux and gradient on one device."""
-        batch = states.place(self.batch, states.make_mesh(1))
-        return self.grad(self.state.params, self.state.extra, batch, self.state.key)
+    def key(self):
+        """What the first step draws from."""
+        return jax.random.fold_in(self.state.key, self.state.step)
 
     @functools.cached_property
     def step(self):
         """The step on one device, compiled."""
-        mesh = states.make_mesh(1)
-        return steps.compile_jit(self.method, self.optimizer, self.state, self.batch, mesh)
+        mesh, method = states.make_mesh(1), self.method._replace(loss=self.loss)
+        return steps.compile_jit(method, self.optimizer, self.state, self.batch, mesh)
+
+    @functools.cached_property
+    def loss(self):
+        """The loss, traced once for all programs; `form` has the shapes and dtypes of what it gives."""
+
+        def noted(*given):
+            found = self.method.loss(*given)
+            self.form = avals(found)
+            return found
+
+        return jax.jit(noted)
+
+    @functools.cached_property
+    def first(self):
+        """State and metrics after the first step: one program has the loss, its gradient and the rest."""
+        return self.step(jax.tree.map(jnp.copy, self.state), self.batch)
+
+
+class Seen(NamedTuple):
+    """The gradient that an optimizer was given last, and its own state."""
+
+    grads: Any
+    own: Any
+
+
+def seeing(optimizer):
+    """The optimizer, with the gradient that it sees in its state."""
+
+    def init(params):
+        return Seen(jax.tree.map(jnp.zeros_like, params), optimizer.init(params))
+
+    def update(grads, state, params=None):
+        updates, own = optimizer.update(grads, state.own, params)
+        return updates, Seen(grads, own)
+
+    return optax.GradientTransformation(init, update)
+
+
+def avals(tree):
+    return jax.tree.map(lambda x: (jnp.shape(x), jnp.asarray(x).dtype), tree)
 
 
 @functools.lru_cache(2)
@@ -148,44 +188,32 @@ def assert_close(a, b, rtol=1e-4, atol=1e-5):
         )
 
 
-def value_and_grad(method):
-    def f(params, extra, batch, key):
-        return jax.value_and_grad(method.loss, has_aux=True)(params, extra, batch, key)
-
-    return f
-
-
 @learning
 def test_loss_is_a_float32_scalar_and_keeps_the_form_of_extra(of):
     c = case(of)
-    state = c.state
-    (value, (extra, metrics)), _ = c.value_and_grad
-    assert value.shape == () and value.dtype == jnp.float32
-    shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731
-    assert shapes(extra) == shapes(state.extra)
-    assert all(m.shape == () for m in metrics.values())
-    refreshed = jax.eval_shape(c.method.refresh, state.params, extra, jnp.int32(1))
-    assert shapes(refreshed) == shapes(state.extra)
+    state, metrics = c.first
+    value, (extra, own_metrics) = c.form
+    assert value == ((), jnp.float32) and avals(metrics['loss']) == value
+    assert extra == avals(c.state.extra)
+    assert all(shape == () for shape, _ in own_metrics.values())
+    assert avals(state.extra) == avals(c.state.extra)  # refreshed
 
 
 @learning
 def test_with_layers_in_bfloat16_the_loss_and_extra_keep_their_form(of):
     c = case(of)
     method = precision.compute_in(c.method, 'bfloat16')
-    given = c.state.params, c.state.extra, c.batch, c.state.key
-    value, (extra, _) = jax.eval_shape(method.loss, *given)
+    value, (extra, _) = jax.eval_shape(method.loss, c.state.params, c.state.extra, c.batch, c.key)
     assert (value.shape, value.dtype) == ((), jnp.float32)
-    shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731
-    assert shapes(extra) == shapes(c.state.extra)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), extra) == avals(c.state.extra)
 
 
 @learning
 def test_eager_and_jit_agree(of):
     c = case(of)
     batch = jax.tree.map(jnp.asarray, c.batch)
-    eager, _ = c.method.loss(c.state.params, c.state.extra, batch, c.state.key)
-    (jitted, _), _ = c.value_and_grad
-    np.testing.assert_allclose(eager, jitted, rtol=1e-4)
+    eager, _ = c.method.loss(c.state.params, c.state.extra, batch, c.key)
+    np.testing.assert_allclose(eager, c.first[1]['loss'], rtol=1e-4)
 
 
 @learning
@@ -194,47 +222,43 @@ def test_one_device_and_eight_agree_in_value_gradient_and_state(of, parallel):
     c = case(of)
     if parallel == 'pmap' and 'axis_name' not in catalog.describe(of.name).keywords:
         pytest.skip('make takes no axis_name: refused under pmap by configuration.check')
-    state, many = c.state, states.make_mesh(8)
-    (expected, (extra, _)), grads = c.value_and_grad
+    many = states.make_mesh(8)
+    state, metrics = c.first
     put = functools.partial(jax.device_put, device=states.replicated(many))
+    params, extra, key = put(c.state.params), put(c.state.extra), put(c.key)
     if parallel == 'jit':
-        arguments = (
-            put(state.params),
-            put(state.extra),
-            states.place(c.batch, many),
-            put(state.key),
-        )
-        (value, (extra_many, _)), grads_many = c.grad(*arguments)
+        f = jax.jit(jax.value_and_grad(c.loss, has_aux=True))
+        (value, (extra, _)), grads = f(params, extra, states.place(c.batch, many), key)
     else:
-        local = value_and_grad(c.method_with(axis_name=states.AXIS))
+        local = jax.value_and_grad(c.method_with(axis_name=states.AXIS).loss, has_aux=True)
 
         def shard(params, extra, batch, key):
             (value, (extra, _)), grads = local(params, extra, batch, key)
             return jax.lax.pmean(value, states.AXIS), extra, jax.lax.pmean(grads, states.AXIS)
 
         shards = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]), c.batch)
-        value, extra_many, grads_many = jax.pmap(
+        value, extra, grads = jax.pmap(
             shard, axis_name=states.AXIS, in_axes=(None, None, 0, None), out_axes=None
-        )(put(state.params), put(state.extra), shards, put(state.key))
-    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
-    assert_close(grads_many, grads)
-    assert_close(extra_many, extra)
+        )(params, extra, shards, key)
+    np.testing.assert_allclose(value, metrics['loss'], rtol=1e-5, atol=1e-6)
+    assert_close(grads, state.opt_state.grads)
+    if c.method.refresh is not method_contract.keep:
+        refresh = jax.jit(c.method.refresh)
+        extra = refresh(*jax.device_get((state.params, extra, state.step)))
+    assert_close(extra, state.extra)
 
 
 @learning
 def test_steps_repeat_bit_exactly_compile_once_and_keep_dtypes(of, caplog):
     c = case(of)
-    fresh = functools.partial(jax.tree.map, jnp.copy)
-    step = c.step
-    other = c.batch_of(seed=1)
-    once, _ = step(fresh(c.state), c.batch)
-    avals = lambda state: jax.tree.map(lambda x: (x.shape, x.dtype), state)  # noqa: E731
+    once, _ = c.first
     assert avals(once) == avals(c.state)
-    again, _ = step(fresh(c.state), c.batch)
+    again, _ = c.step(jax.tree.map(jnp.copy, c.state), c.batch)
     for x, y in zip(leaves(once), leaves(again), strict=True):
         np.testing.assert_array_equal(x, y)
+    other = c.batch_of(seed=1)
     with jax.log_compiles(), caplog.at_level(logging.DEBUG):
-        _, metrics = step(once, other)
+        _, metrics = c.step(again, other)
         jax.block_until_ready(metrics)
     assert not [r.message for r in caplog.records if 'Compiling' in r.message]
 
@@ -245,13 +269,18 @@ def leaves(state):
 
 @learning
 def test_smoke_run_falls_and_resumes_bit_exactly(of, tmp_path, monkeypatch):
-    step = case(of).step  # compiled already, or now: another worker may have had the tests before
+    # Compiled already, or now: another worker may have had the tests before.
+    c, optimizer = case(of), session.make_optimizer
+    step, fresh = c.step, c.fresh
+    monkeypatch.setattr(loop, 'create', lambda *given: fresh)
     monkeypatch.setattr(steps, 'compile_jit', lambda *given: step)
-    config = case(of).config.copy_and_resolve_references()
+    monkeypatch.setattr(session, 'make_optimizer', lambda config: seeing(optimizer(config)))
+    config = c.config.copy_and_resolve_references()
     config.checkpoint_every = half = max(config.num_steps // 2, 1)
     config.stages, config.report, config.num_devices = (), False, 1
     config.evals = {name: config.evals[name] for name in config.evals_while_training}
     stages = main.prepare(config, tmp_path / 'a')
+    stages = [s._replace(mesh=c.stage.mesh, predict=c.stage.predict) for s in stages]
     main.run(config, tmp_path / 'a', stages)
     lines = [json.loads(x) for x in (tmp_path / 'a' / 'metrics.jsonl').read_text().splitlines()]
     losses = [x['loss'] for x in lines if 'loss' in x]
@@ -294,9 +323,10 @@ def variables(c):
 
 
 def apply_of(c):
+    given = variables(c)
     if isinstance(c.method, Method):
-        return lambda batch: c.method.outputs(*variables(c), batch)
-    return lambda batch: c.method.outputs(variables(c), batch)
+        return lambda batch: c.method.outputs(*given, batch)
+    return lambda batch: c.method.outputs(given, batch)
 
 
 @every
