@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxsep.ops.geometry import in_float32
+from jaxsep.ops.geometry import in_float32, matmul
+
+BLOCK = 1024  # points; what is made of them stays in the caches of a CPU
 
 
 class KMeans(NamedTuple):
@@ -101,8 +103,9 @@ def assign(
 ) -> Int[Array, 'n']:
     """Index of the nearest centroid of every point; ties to the smaller index.
 
-    argmin_j ||c_j||^2 - 2 x_i . c_j by one matrix product, around the first centroid
-    so that a common offset costs no digits. Each row depends on itself only.
+    argmin_j ||c_j||^2 - 2 x_i . c_j by one matrix product (on CPUs one of each 1,024 points),
+    around the first centroid so that a common offset costs no digits. Each row depends on itself
+    only.
 
     Args:
       x: the points; no points give no labels.
@@ -114,17 +117,54 @@ def assign(
     [0, 0, 0]
     """
     x, centroids = in_float32(x), in_float32(centroids)
+    active = jnp.ones(len(centroids), bool) if active is None else active
+    if len(x) <= BLOCK:
+        return _assign(x, centroids, active)
+    return jax.lax.platform_dependent(x, centroids, active, cpu=_assign_in_blocks, default=_assign)
+
+
+def _assign(x, centroids, active):
     x, centroids = x - centroids[:1], centroids - centroids[:1]
-    inner = jnp.matmul(x, centroids.T, precision=jax.lax.Precision.HIGHEST)
-    scores = jnp.sum(centroids * centroids, axis=-1)[None, :] - 2.0 * inner
-    if active is not None:
-        scores = jnp.where(active[None, :], scores, jnp.inf)
-    return jnp.argmin(scores, axis=-1).astype(jnp.int32)
+    squares = jnp.sum(centroids * centroids, axis=-1)[None, :]
+    scores = squares - 2.0 * matmul(x, centroids.T)
+    return jnp.argmin(jnp.where(active[None, :], scores, jnp.inf), axis=-1).astype(jnp.int32)
+
+
+def _assign_in_blocks(x, centroids, active):
+    """The same without anything of size n x k: block after block in the caches of a CPU."""
+
+    def label(point):
+        return _assign(point[None, :], centroids, active)[0]
+
+    return jax.lax.map(label, x, batch_size=BLOCK)
 
 
 def membership(labels: Int[Array, 'n'], k: int, weights: Float[Array, 'n']) -> Float[Array, 'n k']:
     """The weight of every point in the column of its label, 0 elsewhere."""
     return jnp.where(labels[:, None] == jnp.arange(k)[None, :], weights[:, None], 0.0)
+
+
+def _sums(x, centroids, weights, active):
+    """The weight of each cluster [k], and of its points their weighted sum [k, d]."""
+    members = membership(_assign(x, centroids, active), len(centroids), weights)
+    return jnp.sum(members, axis=0), matmul(members.T, x)
+
+
+def _sums_in_blocks(x, centroids, weights, active):
+    """The same, block after block in the caches of a CPU, where points are added one by one."""
+    k, num_blocks = len(centroids), len(x) // BLOCK
+
+    def of_block(x, weights):
+        labels = _assign(x, centroids, active)
+        mass = jnp.zeros(k, x.dtype).at[labels].add(weights)
+        return mass, jnp.zeros_like(centroids).at[labels].add(weights[:, None] * x)
+
+    def visit(i, found):
+        block = (jax.lax.dynamic_slice_in_dim(y, i * BLOCK, BLOCK) for y in (x, weights))
+        return jax.tree.map(jnp.add, found, of_block(*block))
+
+    rest = of_block(x[num_blocks * BLOCK :], weights[num_blocks * BLOCK :])
+    return jax.lax.fori_loop(0, num_blocks, visit, rest)
 
 
 @functools.partial(jax.jit, static_argnames=('max_steps', 'tolerance'))
@@ -156,23 +196,32 @@ def kmeans(
     Source: Lloyd, Least squares quantization in PCM (1982).
     """
     x, centroids = in_float32(x), in_float32(centroids).astype(in_float32(x).dtype)
-    num_points, k = x.shape[0], centroids.shape[0]
-    weights = jnp.ones(num_points, x.dtype) if weights is None else weights.astype(x.dtype)
+    weights = jnp.ones(len(x), x.dtype) if weights is None else weights.astype(x.dtype)
+    active = jnp.ones(len(centroids), bool) if active is None else active
 
-    def unfinished(state):
-        _, moved, steps = state
-        return (steps < max_steps) & (moved > tolerance)
+    def lloyd(sums, x, centroids, weights, active):
+        def unfinished(state):
+            _, moved, steps = state
+            return (steps < max_steps) & (moved > tolerance)
 
-    def step(state):
-        old, _, steps = state
-        members = membership(assign(x, old, active), k, weights)
-        mass = jnp.sum(members, axis=0)[:, None]
-        sums = jnp.matmul(members.T, x, precision=jax.lax.Precision.HIGHEST)
-        new = jnp.where(mass > 0, sums / jnp.where(mass > 0, mass, 1.0), old)
-        return new, jnp.sum(jnp.square(new - old)), steps + 1
+        def step(state):
+            old, _, steps = state
+            mass, total = sums(x, old, weights, active)
+            mass = mass[:, None]
+            new = jnp.where(mass > 0, total / jnp.where(mass > 0, mass, 1.0), old)
+            return new, jnp.sum(jnp.square(new - old)), steps + 1
 
-    start = (centroids, jnp.asarray(jnp.inf, x.dtype), jnp.int32(0))
-    centroids, moved, steps = jax.lax.while_loop(unfinished, step, start)
+        start = (centroids, jnp.asarray(jnp.inf, x.dtype), jnp.int32(0))
+        return jax.lax.while_loop(unfinished, step, start)
+
+    centroids, moved, steps = jax.lax.platform_dependent(
+        x,
+        centroids,
+        weights,
+        active,
+        cpu=functools.partial(lloyd, _sums_in_blocks if len(x) > BLOCK else _sums),
+        default=functools.partial(lloyd, _sums),
+    )
     labels = assign(x, centroids, active)
     inertia = jnp.sum(weights * jnp.sum(jnp.square(x - centroids[labels]), axis=-1))
     return KMeans(labels, centroids, inertia, steps, moved <= tolerance)

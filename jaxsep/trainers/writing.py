@@ -42,8 +42,12 @@ def writing(what: str, workdir: pathlib.Path, safe: str = '') -> Iterator[None]:
         reason = refusal(error)
         if reason is None:
             raise
-        kept = safe or f'last good checkpoint: {last_good(pathlib.Path(workdir) / "checkpoints")}'
-        raise NotWritten(f'{what} cannot be written in {workdir} ({reason}); {kept}') from error
+
+        def kept():
+            newest = last_good(pathlib.Path(workdir) / 'checkpoints')
+            return safe or f'last good checkpoint: {newest}'
+
+        raise NotWritten(f'{what} cannot be written in {workdir} ({reason})', kept) from error
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans as SklearnKMeans
 
-from jaxsep.algorithms.kmeans import assign, kmeans, maximin_seeds
+from jaxsep.algorithms.kmeans import BLOCK, assign, kmeans, maximin_seeds
 from jaxsep.metrics import clusters
 
 DTYPES = ['float32', 'float64']
@@ -217,3 +217,39 @@ def test_sharded_rows_give_the_same_partition(blobs):
     one, four = cluster(jnp.asarray(blobs)), cluster(jax.device_put(blobs, rows))
     np.testing.assert_array_equal(one.labels, four.labels)
     np.testing.assert_allclose(one.centroids, four.centroids, rtol=1e-5)
+
+
+def test_many_points_are_taken_in_blocks_and_give_what_a_loop_gives():
+    """Blocks that are full and one that is not, weights of 0, a cluster that may not be used."""
+    rng = np.random.default_rng(3)
+    centres = np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0], [8.0, 8.0]])
+    x = (centres[rng.integers(4, size=2 * BLOCK + 7)] + rng.normal(size=(2 * BLOCK + 7, 2))).astype(
+        np.float32
+    )
+    weights = rng.integers(0, 3, len(x)).astype(np.float32)
+    start = np.array([[1.0, 1.0], [7.0, 1.0], [4.0, 4.0], [1.0, 7.0], [7.0, 7.0]], np.float32)
+    active = np.array([True, True, False, True, True])
+    given = jnp.asarray(x), jnp.asarray(start)
+    used = jnp.asarray(active)
+    found = kmeans(*given, 50, weights=jnp.asarray(weights), active=used)
+    expected, own = start.astype(np.float64), None
+    for _ in range(50):
+        squares = ((x[:, None] - expected[None]) ** 2).sum(-1)
+        own = np.where(active, squares, np.inf).argmin(1)
+        for j in np.flatnonzero(active):
+            expected[j] = np.average(x[own == j], axis=0, weights=weights[own == j])
+    np.testing.assert_array_equal(found.labels, own)
+    np.testing.assert_array_equal(found.labels, assign(given[0], found.centroids, used))
+    np.testing.assert_allclose(found.centroids, expected, rtol=1e-5, atol=1e-5)
+    assert found.converged
+
+
+def test_blocks_of_points_on_eight_devices():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(2 * BLOCK, 3)).astype(np.float32)
+    devices = jax.sharding.Mesh(np.array(jax.devices()), 'rows')
+    rows = jax.sharding.NamedSharding(devices, jax.sharding.PartitionSpec('rows'))
+    whole = kmeans(jnp.asarray(x), jnp.asarray(x[:4]), 5)
+    sharded = kmeans(jax.device_put(x, rows), jnp.asarray(x[:4]), 5)
+    np.testing.assert_allclose(sharded.centroids, whole.centroids, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(sharded.steps, whole.steps)

@@ -40,6 +40,8 @@ def test_the_message_names_what_where_why_and_what_is_safe(tmp_path):
         f'step 60 cannot be written in {tmp_path} (No space left on device); '
         'last good checkpoint: step 40'
     )
+    (tmp_path / 'checkpoints' / '50').mkdir()  # its save was under way
+    assert str(caught.value).endswith('; last good checkpoint: step 50')
     with pytest.raises(NotWritten, match='device.; the rest is there'):
         with writing('report.html', tmp_path, 'the rest is there'):
             raise OSError(errno.ENOSPC, 'No space left on device')
