@@ -7,6 +7,7 @@ import pathlib
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 
 from absl import flags, logging
@@ -39,8 +40,8 @@ def tell_once() -> None:
     """Errors of a save are told in one line, not also where orbax and TensorStore meet them.
 
     orbax logs what it raises; once one write has failed it does not wait for the others, and
-    asyncio and TensorStore then tell of those. Nor that a step between two evaluations is saved
-    without the metric that the best one is chosen by.
+    asyncio and TensorStore then tell of those, and Python of writes not begun. Nor is it told that
+    a step between two evaluations is saved without the metric that the best one is chosen by.
     """
 
     def wanted(record):
@@ -49,6 +50,7 @@ def tell_once() -> None:
 
     logging.get_absl_logger().addFilter(wanted)
     standard_logging.getLogger('asyncio').setLevel(standard_logging.CRITICAL)
+    warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
 
     def tell(unraisable):
         if str(unraisable.exc_value) != 'Event loop is closed':

@@ -11,7 +11,6 @@ On several hosts each runs the same command with --coordinator=auto (TPU pods, S
 import os
 import pathlib
 import traceback
-import warnings
 from collections.abc import Callable
 
 from absl import app, flags
@@ -103,8 +102,6 @@ def attempt(config, workdir: str | os.PathLike, hosts: tuple | None = None) -> i
         results = run(config, workdir, stages)
         done = command_line.summary(config.method, results, workdir)
     except (NonFiniteLoss, NotRead, NotWritten) as error:
-        # orbax's, of the files that it has not begun, when the process ends
-        warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
         if hosts and isinstance(error, NotWritten):  # perhaps only here, and the others go on
             command_line.fail(error, 1)
             os._exit(1)

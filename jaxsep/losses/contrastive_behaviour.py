@@ -103,10 +103,8 @@ def hard_negative_mask(
     negative = _negatives(similarities, negative_mask)
     candidates = jnp.where(negative, jax.lax.stop_gradient(similarities), -jnp.inf)
     kept = min(num_hard, similarities.shape[1])
-    highest, places = jax.lax.top_k(candidates, kept)
-    rows = jnp.arange(len(candidates))[:, None]
-    chosen = jnp.zeros(candidates.shape, bool).at[rows, places].set(True)
-    return negative & (chosen | (candidates >= highest[:, -1:]))
+    threshold = jax.lax.top_k(candidates, kept)[0][:, -1:]
+    return negative & (candidates >= threshold)
 
 
 def num_hard_negatives(alpha: float, num_negatives: int) -> int:

@@ -17,8 +17,8 @@ from jaxsep.ops.boxes import as_floats
 
 Priors = Float[Array | np.ndarray, 'n 4']
 TrueBoxes = Float[Array | np.ndarray, 'm 4']
-EQUAL = 1e-6  # a compiler may compute a number twice and round it otherwise
 TrueClasses = Int[Array | np.ndarray, 'm']
+EQUAL = 1e-6  # of overlaps: a compiler may compute one twice and round it otherwise
 
 
 def max_iou_assign(
@@ -53,9 +53,8 @@ def max_iou_assign(
     assigned = jnp.where(best < negative, 0, -1)
     assigned = jnp.where(best >= positive, owner + 1, assigned)
     largest = jnp.max(overlaps, axis=0)
-    takes = (overlaps >= (1 - EQUAL) * largest[None, :]) & (exists & (largest >= min_positive))[
-        None, :
-    ]
+    takes = overlaps >= (1 - EQUAL) * largest[None, :]
+    takes = takes & (exists & (largest >= min_positive))[None, :]
     numbers = jnp.arange(1, count + 1, dtype=jnp.int32)
     taker = jnp.max(jnp.where(takes, numbers[None, :], 0), axis=1)
     return jnp.where(taker > 0, taker, assigned).astype(jnp.int32)

@@ -24,7 +24,11 @@ def reduce_max(
     >>> jax.grad(lambda x: reduce_max(x))(jnp.array([1.0, 3.0, 3.0])).tolist()
     [0.0, 1.0, 0.0]
     """
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    if axis is None:
+        x, axis = x.ravel(), 0
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    if not axes or not all(-x.ndim <= a < x.ndim for a in axes):
+        raise ValueError(f'axis: expected axes of {x.ndim} dimensions, got {axis}')
     axes = sorted(a % x.ndim for a in axes)
     x = jnp.moveaxis(x, axes, range(axes[0], axes[0] + len(axes)))
     before, after = x.shape[: axes[0]], x.shape[axes[0] + len(axes) :]

@@ -20,9 +20,10 @@ def max_pool(
     """The largest value in each window, channel by channel; padding never is.
 
     The gradient goes to the largest of each window, the first in reading order of equals. XLA's
-    gradient is the same and on CPUs some twelve times as slow as this one, which compares
-    the image, shifted once for each place of the window, with the result
-    (`experiments/benchmarks/convolution.py`); on other devices XLA's is used. Reverse mode only.
+    gradient is the same and on CPUs much slower (`experiments/benchmarks/convolution.py`) than this
+    one, which keeps the place of the largest, found among copies of the image that are shifted
+    once for each place of the window; on other devices, and for windows of more than 64 places,
+    XLA's is used. Reverse mode only.
 
     Args:
       window: rows and columns.
@@ -98,14 +99,15 @@ def _with_place(x, window, strides, padding):
     To look for the pixel that equals the largest would be shorter, and wrong: XLA may compute the
     image once more where it is compared, and round it otherwise.
     """
-    padded = lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), _pads(padding))
+    pads = ((0, 0, 0), *((*side, 0) for side in padding), (0, 0, 0))
+    padded = lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), pads)
     largest = place = None
     for number, cut in enumerate(_cuts(x.shape, window, strides, padding)):
         seen = padded[cut]
         if largest is None:
             largest, place = seen, jnp.zeros(seen.shape, jnp.uint8)
             continue
-        better = (seen > largest) | (seen != seen)
+        better = (seen > largest) | jnp.isnan(seen)
         largest = jnp.where(better, seen, largest)
         place = jnp.where(better, jnp.asarray(number, place.dtype), place)
     return largest, place
@@ -129,10 +131,6 @@ def _to_place(x, place, cotangent, window, strides, padding):
         spread = lax.pad(given, jnp.zeros((), given.dtype), placed)
         total = spread if total is None else total + spread
     return total[:, top : top + x.shape[1], left : left + x.shape[2]]
-
-
-def _pads(padding):
-    return ((0, 0, 0), *((*side, 0) for side in padding), (0, 0, 0))
 
 
 def _cuts(shape, window, strides, padding):

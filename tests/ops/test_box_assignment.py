@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxsep.ops import box_assignment as assignment
+from jaxsep.ops import boxes as box_ops
 
 NONE = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
 
@@ -77,6 +78,15 @@ def test_max_iou_assignment_agrees_with_loops_at_ties(seed, min_positive):
     objects = padded(boxes, np.zeros(5))
     found = max_iou(priors, *objects, positive=0.5, negative=0.25, min_positive=min_positive)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_an_object_takes_both_anchors_that_overlap_it_equally_but_for_rounding():
+    boxes, aside = np.float32([[10, 10, 23, 23]]), np.float32([[0.3, 0, 0.3, 0]])
+    priors = np.concatenate([boxes + aside, boxes - aside])
+    left, right = box_ops.pairwise_iou(priors, boxes)[:, 0]
+    assert left != right and abs(left - right) < 1e-6
+    found = max_iou(priors, *padded(boxes, np.zeros(1)), positive=0.99, negative=0.4)
+    np.testing.assert_array_equal(found, [1, 1])
 
 
 def test_without_objects_everything_is_background():

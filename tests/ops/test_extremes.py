@@ -58,6 +58,13 @@ def test_the_gradient_finds_the_largest_when_it_is_computed_once_more(make, axis
         np.testing.assert_allclose(found, one, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('axis', [2, (0, -3), ()])
+def test_axes_that_do_not_exist_are_named(axis):
+    with pytest.raises(ValueError, match='axis: expected axes of 2 dimensions, got'):
+        reduce_max(jnp.zeros((2, 3)), axis)
+    assert reduce_max(jnp.float32(2.0)) == 2.0
+
+
 def test_forward_mode_and_second_derivatives():
     x = array((3, 4))
     f = lambda x: jnp.sum(jnp.square(reduce_max(x, 1)))  # noqa: E731
